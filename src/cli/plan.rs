@@ -1,0 +1,109 @@
+//! `dgnet plan`: what a sweep would do, and whether the seeds can decide anything.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::study_file::StudyArgs;
+use super::{DONE, output};
+use crate::sweep::{Plan, plan};
+
+/// Show what a sweep would do and whether the seeds can decide anything. Starts nothing.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  dgnet plan ablations.yaml")]
+pub struct Args {
+    #[command(flatten)]
+    study: StudyArgs,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+    let plan = plan(&args.study.load()?, runs)?;
+    let text = if args.json { as_json(&plan, runs) } else { as_text(&plan) };
+    output::data(&text)?;
+    Ok(DONE)
+}
+
+/// What a person should know before the time is spent.
+pub fn remarks(plan: &Plan) -> Vec<String> {
+    let mut remarks: Vec<String> = plan.notes.iter().map(|note| format!("note: {note}")).collect();
+    let (p, needed) = (plan.smallest_p(), plan.seeds_needed());
+    if plan.confirm == 0 {
+        remarks.push("note: `confirm` is empty, so every comparison is exploratory".into());
+    } else if plan.seeds < needed as usize {
+        let comparisons = counted(plan.confirm, "comparison");
+        remarks.push(format!(
+            "note: with {} the smallest two-sided p is {p}; Holm over {comparisons} needs {needed} seeds for 5 %, so the report will give effects and intervals, not decisions",
+            counted(plan.seeds, "seed"),
+        ));
+    } else {
+        remarks.push(format!(
+            "{} are enough: the smallest two-sided p is {p}, Holm over {} needs {needed}",
+            counted(plan.seeds, "seed"),
+            counted(plan.confirm, "comparison")
+        ));
+    }
+    remarks
+}
+
+fn as_text(plan: &Plan) -> String {
+    let rows: Vec<Vec<String>> = plan
+        .cells
+        .iter()
+        .map(|cell| {
+            let state = cell.state.as_str().to_owned();
+            vec![cell.arm.clone(), cell.seed.to_string(), state, cell.action()]
+        })
+        .collect();
+    let table = output::table(&["arm", "seed", "state", "what would run"], &["seed"], &rows);
+    let mut lines = vec![match plan.open_runs().len() {
+        0 => "nothing to train".to_owned(),
+        open => format!("{} to train for {}", counted(open, "run"), counted(rows.len(), "cell")),
+    }];
+    lines.extend(plan.shared.iter().map(|(kind, key, runs)| {
+        format!("{} {}: made once for {runs} runs", kind.as_str(), &key[..8.min(key.len())])
+    }));
+    lines.extend(remarks(plan));
+    format!("{table}\n{}\n", lines.join("\n"))
+}
+
+fn as_json(plan: &Plan, runs: &Path) -> String {
+    let cells: Vec<_> = plan
+        .cells
+        .iter()
+        .map(|cell| {
+            json!({
+                "arm": cell.arm,
+                "seed": cell.seed,
+                "uid": cell.spec.uid,
+                "folder": cell.run.relative(runs),
+                "state": cell.state.as_str(),
+                "missing": cell.missing.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
+                "same_as": cell.same_as.as_ref().map(|(arm, seed)| json!({ "arm": arm, "seed": seed })),
+            })
+        })
+        .collect();
+    let shared: Vec<_> = plan
+        .shared
+        .iter()
+        .map(|(kind, key, runs)| json!({ "kind": kind.as_str(), "key": key, "runs": runs }))
+        .collect();
+    let whole = json!({
+        "study": plan.study,
+        "cells": cells,
+        "runs_to_train": plan.open_runs().len(),
+        "shared": shared,
+        "seeds": plan.seeds,
+        "confirm": plan.confirm,
+        "smallest_p": plan.smallest_p(),
+        "seeds_needed": plan.seeds_needed(),
+        "notes": plan.notes,
+    });
+    format!("{whole:#}\n")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

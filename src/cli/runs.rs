@@ -1,0 +1,92 @@
+//! `dgnet runs`: every cell that the database knows and where its run stands.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{DONE, output};
+use crate::store::rows::CellRow;
+use crate::store::{Db, RunDir};
+use crate::sweep::progress::duration;
+
+/// List runs and where they stand.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  dgnet runs\n  dgnet runs --study ablations --json")]
+pub struct Args {
+    /// Only this study
+    #[arg(long, value_name = "NAME")]
+    study: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+    let mut db = Db::open_read(&Db::file(runs))?;
+    let studies = match &args.study {
+        Some(name) => vec![db.study(name)?.name],
+        None => db.studies()?,
+    };
+    let mut cells = Vec::new();
+    for study in studies {
+        for mut cell in db.cells(&study)? {
+            cell.state = state_now(&cell, runs);
+            cells.push((study.clone(), cell));
+        }
+    }
+    let text = if args.json { as_json(&cells) } else { as_text(&cells) };
+    output::data(&text)?;
+    Ok(DONE)
+}
+
+/// The folder knows better than a database that nobody has updated since a crash.
+fn state_now(cell: &CellRow, runs: &Path) -> String {
+    let run = RunDir::new(runs.join(&cell.folder));
+    let there = !cell.folder.is_empty() && run.path().is_dir();
+    let state = there.then(|| run.state().ok()).flatten();
+    state.map_or_else(|| cell.state.clone(), |state| state.as_str().to_owned())
+}
+
+fn as_text(cells: &[(String, CellRow)]) -> String {
+    let rows: Vec<Vec<String>> = cells
+        .iter()
+        .map(|(study, cell)| {
+            vec![
+                study.clone(),
+                cell.arm.clone(),
+                cell.seed.to_string(),
+                cell.state.clone(),
+                format!("{}/{}", cell.step.0, cell.step.1),
+                cell.wall_s.map(duration).unwrap_or_default(),
+                cell.folder.clone(),
+                cell.failure.as_deref().map(output::first_line).unwrap_or_default().to_owned(),
+            ]
+        })
+        .collect();
+    let columns = ["study", "arm", "seed", "state", "step", "time", "folder", "reason"];
+    output::table(&columns, &["seed", "step", "time"], &rows)
+}
+
+fn as_json(cells: &[(String, CellRow)]) -> String {
+    let rows: Vec<_> = cells
+        .iter()
+        .map(|(study, cell)| {
+            json!({
+                "study": study,
+                "arm": cell.arm,
+                "seed": cell.seed,
+                "uid": cell.uid,
+                "folder": cell.folder,
+                "state": cell.state,
+                "attempt": cell.attempt,
+                "step": cell.step.0,
+                "steps": cell.step.1,
+                "failure": cell.failure,
+                "wall_s": cell.wall_s,
+                "cpu_s": cell.cpu_s,
+                "peak_bytes": cell.peak_bytes,
+            })
+        })
+        .collect();
+    format!("{:#}\n", serde_json::Value::Array(rows))
+}

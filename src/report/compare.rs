@@ -1,0 +1,195 @@
+//! Arms against the baseline: which values count, the pairs they form, and what `stats` says of
+//! them. Numbers only; the words are made in `words`.
+
+use std::collections::BTreeMap;
+
+use super::frames::Frames;
+use super::measure::Measure;
+use crate::stats::{self, Family, Interval, Paired, Verdict};
+use crate::store::rows::{CellRow, StudyData};
+
+/// The primary metric of one run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeedValue {
+    /// Seed.
+    pub seed: u64,
+    /// Final value; a diverged run has the worst possible one, an unfinished or failed run none.
+    pub value: Option<f64>,
+    /// Whether it diverged.
+    pub diverged: bool,
+}
+
+/// One arm, measured and compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Position in the study file.
+    pub place: usize,
+    /// Whether the others are compared with it.
+    pub is_baseline: bool,
+    /// Whether it belongs to the corrected family.
+    pub in_family: bool,
+    /// Per seed, ascending.
+    pub seeds: Vec<SeedValue>,
+    /// Mean over the seeds that have a value.
+    pub mean: Option<f64>,
+    /// Its 95 % interval.
+    pub interval: Option<Interval>,
+    /// Paired differences `arm - baseline`, in the metric's own unit, by seed.
+    pub differences: Vec<f64>,
+    /// Their estimates.
+    pub pairs: Option<Paired>,
+    /// p after Holm's correction, for the family.
+    pub p_holm: Option<f64>,
+    /// The decision; `None` for the baseline and where there are no pairs.
+    pub verdict: Option<Verdict>,
+    /// Seeds left out because the two runs saw different data or recipes.
+    pub unlike: Vec<u64>,
+}
+
+impl Compared {
+    /// Seeds that have a value.
+    #[must_use]
+    pub fn n(&self) -> usize {
+        self.seeds.iter().filter(|s| s.value.is_some()).count()
+    }
+
+    /// Runs that diverged.
+    #[must_use]
+    pub fn diverged(&self) -> usize {
+        self.seeds.iter().filter(|s| s.diverged).count()
+    }
+}
+
+/// Compares every arm with the baseline on the study's primary metric.
+#[must_use]
+pub fn compare(data: &StudyData, frames: &Frames, primary: &Measure) -> Vec<Compared> {
+    let worst = worst_value(data, frames, primary);
+    let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
+    let cells: BTreeMap<(&str, u64), &CellRow> = data
+        .cells
+        .iter()
+        .filter(|c| c.recipe == newest)
+        .map(|c| ((c.arm.as_str(), c.seed), c))
+        .collect();
+    let base: Vec<SeedValue> = seed_values(data, frames, primary, &data.study.baseline, worst);
+    let mut arms: Vec<Compared> = data
+        .arms
+        .iter()
+        .enumerate()
+        .map(|(place, arm)| {
+            let seeds = seed_values(data, frames, primary, &arm.name, worst);
+            let is_baseline = arm.name == data.study.baseline;
+            let unlike = unlike_seeds(&seeds, &cells, &arm.name, &data.study.baseline);
+            let differences =
+                if is_baseline { Vec::new() } else { pair_up(&seeds, &base, &unlike) };
+            let values: Vec<f64> = seeds.iter().filter_map(|s| s.value).collect();
+            Compared {
+                place,
+                is_baseline,
+                in_family: !is_baseline && data.study.confirm.contains(&arm.name),
+                mean: stats::mean(&values),
+                interval: stats::mean_interval(&values, 0.95),
+                pairs: stats::paired(&differences),
+                differences,
+                seeds,
+                p_holm: None,
+                verdict: None,
+                unlike,
+            }
+        })
+        .collect();
+    decide(&mut arms, data.study.equal_within, primary.higher != Some(false));
+    arms
+}
+
+/// Holm over the family, then the verdicts.
+fn decide(arms: &mut [Compared], band: f64, higher: bool) {
+    let family: Vec<usize> = (0..arms.len()).filter(|i| arms[*i].in_family).collect();
+    let raw: Vec<Option<f64>> =
+        family.iter().map(|i| arms[*i].pairs.as_ref().map(|p| p.test.p)).collect();
+    for (place, p) in family.iter().zip(stats::holm(&raw)) {
+        arms[*place].p_holm = p;
+    }
+    for arm in arms.iter_mut().filter(|a| !a.is_baseline) {
+        let Some(mut pairs) = arm.pairs.clone() else { continue };
+        if !higher {
+            pairs.mean = -pairs.mean; // verdicts read positive as better
+        }
+        let family = arm.in_family.then_some(Family { size: family.len(), p: arm.p_holm });
+        arm.verdict = Some(stats::verdict(&pairs, band, family, arm.diverged()));
+    }
+}
+
+fn seed_values(
+    data: &StudyData,
+    frames: &Frames,
+    primary: &Measure,
+    arm: &str,
+    worst: f64,
+) -> Vec<SeedValue> {
+    let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
+    let place = data.arms.iter().position(|a| a.name == arm).unwrap_or(usize::MAX);
+    let mut seeds: Vec<SeedValue> = data
+        .cells
+        .iter()
+        .filter(|c| c.arm == arm && c.recipe == newest)
+        .map(|cell| {
+            let last = frames.finals.get(&(place, cell.seed)).and_then(|m| m.get(&primary.name));
+            let broken = cell.state == "done" && last.is_some_and(|v| !v.is_finite());
+            let diverged = cell.state == "diverged" || broken;
+            let value = match cell.state.as_str() {
+                _ if diverged => Some(worst),
+                "done" => last.copied(),
+                _ => None,
+            };
+            SeedValue { seed: cell.seed, value, diverged }
+        })
+        .collect();
+    seeds.sort_by_key(|s| s.seed);
+    seeds
+}
+
+/// The value that a diverged run counts as: 0 where higher is better (mAP, rank-k, dB); where lower is
+/// better there is no natural worst, so the largest value that any finished run of the study has.
+fn worst_value(data: &StudyData, frames: &Frames, primary: &Measure) -> f64 {
+    if primary.higher != Some(false) {
+        return 0.0;
+    }
+    let done = |place: usize, seed: u64| {
+        data.arms.get(place).is_some_and(|arm| {
+            data.cells.iter().any(|c| c.arm == arm.name && c.seed == seed && c.state == "done")
+        })
+    };
+    frames
+        .finals
+        .iter()
+        .filter(|((place, seed), _)| done(*place, *seed))
+        .filter_map(|(_, metrics)| metrics.get(&primary.name).copied())
+        .filter(|v| v.is_finite())
+        .fold(0.0, f64::max)
+}
+
+fn unlike_seeds(
+    seeds: &[SeedValue],
+    cells: &BTreeMap<(&str, u64), &CellRow>,
+    arm: &str,
+    baseline: &str,
+) -> Vec<u64> {
+    seeds
+        .iter()
+        .map(|s| s.seed)
+        .filter(|seed| match (cells.get(&(arm, *seed)), cells.get(&(baseline, *seed))) {
+            (Some(a), Some(b)) => a.data_key != b.data_key || a.recipe != b.recipe,
+            _ => false,
+        })
+        .collect()
+}
+
+fn pair_up(arm: &[SeedValue], base: &[SeedValue], unlike: &[u64]) -> Vec<f64> {
+    let base: BTreeMap<u64, f64> =
+        base.iter().filter_map(|s| s.value.map(|v| (s.seed, v))).collect();
+    arm.iter()
+        .filter(|s| !unlike.contains(&s.seed))
+        .filter_map(|s| Some(s.value? - base.get(&s.seed)?))
+        .collect()
+}

@@ -1,0 +1,275 @@
+//! Learning curves: mean over seeds as a line, smallest to largest seed as a band, one chart a metric.
+
+use plotters::style::{Color, RGBColor};
+
+use super::axis::Scale;
+use super::canvas::{Anchor, Canvas, FigureError, Picture, Type, render};
+use super::theme::{Stroke, Theme};
+
+/// One arm's curve.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Line {
+    /// Name at its end, where lines are labelled directly.
+    pub label: String,
+    /// How it is drawn.
+    pub stroke: Stroke,
+    /// (step, mean, low, high) in shown units, by step.
+    pub points: Vec<(f64, f64, f64, f64)>,
+}
+
+/// A chart of curves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Curves {
+    /// What is measured.
+    pub title: String,
+    /// Its unit and direction.
+    pub subtitle: String,
+    /// Whether values that span orders of magnitude get a logarithmic axis.
+    pub may_be_log: bool,
+    /// Curves; later ones are drawn over earlier ones.
+    pub lines: Vec<Line>,
+    /// Names at the right ends of the lines that are not background.
+    pub named: bool,
+    /// Width in CSS pixels.
+    pub width: u32,
+    /// Height in CSS pixels.
+    pub height: u32,
+}
+
+/// The plotting rectangle and its scales.
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+    x: Scale,
+    y: Scale,
+}
+
+impl Frame {
+    fn x(&self, step: f64) -> f64 {
+        self.left + self.x.place(step) * (self.right - self.left)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        self.bottom - self.y.place(value) * (self.bottom - self.top)
+    }
+}
+
+/// Draws it on a paper.
+///
+/// # Errors
+/// What the backend says.
+pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
+    render(chart.width, chart.height, theme.paper, |canvas| {
+        let frame = frame(chart, canvas, theme);
+        heading(chart, &frame, canvas, theme)?;
+        axes(&frame, canvas, theme)?;
+        for line in &chart.lines {
+            bands(line, &frame, canvas, theme)?;
+        }
+        for line in &chart.lines {
+            strokes(line, &frame, canvas, theme)?;
+        }
+        if chart.named { names(chart, &frame, canvas, theme) } else { Ok(()) }
+    })
+}
+
+fn small(colour: RGBColor) -> Type {
+    Type { size: 11.0, bold: false, colour }
+}
+
+fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
+    let points = || chart.lines.iter().flat_map(|l| &l.points);
+    let low = points().map(|p| p.2).fold(f64::INFINITY, f64::min);
+    let high = points().map(|p| p.3).fold(f64::NEG_INFINITY, f64::max);
+    let last = points().map(|p| p.0).fold(0.0, f64::max);
+    let y = Scale::fitting(low, high, chart.may_be_log);
+    let widest = y
+        .ticks(5)
+        .iter()
+        .map(|(_, label)| canvas.width_of(label, small(theme.soft)))
+        .fold(0.0, f64::max);
+    let names = chart.lines.iter().filter(|l| chart.named && l.stroke != Stroke::Background);
+    let label = names
+        .map(|l| canvas.width_of(&l.label, small(theme.ink)))
+        .fold(0.0, f64::max)
+        .min(f64::from(chart.width) * 0.24);
+    Frame {
+        left: 12.0 + widest + 8.0,
+        right: f64::from(chart.width) - 16.0 - if label > 0.0 { label + 26.0 } else { 0.0 },
+        top: 48.0,
+        bottom: f64::from(chart.height) - 40.0,
+        x: Scale::exact(0.0, if last > 0.0 { last } else { 1.0 }),
+        y,
+    }
+}
+
+fn heading(
+    chart: &Curves,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    let room = f64::from(chart.width) - 24.0;
+    let title = Type { size: 14.0, bold: true, colour: theme.ink };
+    let shown = canvas.fitted(&chart.title, room, title);
+    let end = 12.0 + canvas.width_of(&shown, title) + 8.0;
+    canvas.text(&shown, (12.0, 24.0), Anchor::Left, title)?;
+    let soft = Type { size: 12.0, ..small(theme.soft) };
+    let log = frame.y.is_log().then_some("logarithmic");
+    let subtitle: Vec<&str> =
+        log.into_iter().chain([chart.subtitle.as_str()]).filter(|s| !s.is_empty()).collect();
+    let rest = canvas.fitted(&subtitle.join(", "), room - end, soft);
+    canvas.text(&rest, (end, 24.0), Anchor::Left, soft)
+}
+
+fn axes(frame: &Frame, canvas: &Canvas<'_>, theme: &Theme) -> Result<(), FigureError> {
+    let type_ = small(theme.soft);
+    for (value, label) in frame.y.ticks(5) {
+        let y = frame.y(value);
+        canvas.line(&[(frame.left, y), (frame.right, y)], 1.0, theme.grid, &[])?;
+        canvas.text(&label, (frame.left - 8.0, y + 3.8), Anchor::Right, type_)?;
+    }
+    let floor = frame.bottom;
+    canvas.line(&[(frame.left, floor), (frame.right, floor)], 1.0, theme.faint, &[])?;
+    let mut free = f64::NEG_INFINITY;
+    let wanted = ((frame.right - frame.left) / 80.0).max(2.0) as usize;
+    for (value, label) in frame.x.ticks(wanted) {
+        let (x, width) = (frame.x(value), canvas.width_of(&label, type_));
+        let left = (x - width / 2.0).min(frame.right + 12.0 - width);
+        canvas.line(&[(x, floor), (x, floor + 4.0)], 1.0, theme.faint, &[])?;
+        if left > free {
+            canvas.text(&label, (left, floor + 17.0), Anchor::Left, type_)?;
+            free = left + width + 8.0;
+        }
+    }
+    let middle = f64::midpoint(frame.left, frame.right);
+    canvas.text("training step", (middle, floor + 33.0), Anchor::Middle, type_)
+}
+
+fn bands(
+    line: &Line,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    if line.stroke == Stroke::Background {
+        return Ok(());
+    }
+    let spans: Vec<_> =
+        line.points.iter().map(|p| (frame.x(p.0), frame.y(p.2), frame.y(p.3))).collect();
+    canvas.band(&spans, line.stroke.colour(theme).mix(0.13))
+}
+
+fn strokes(
+    line: &Line,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    let points: Vec<_> = line.points.iter().map(|p| (frame.x(p.0), frame.y(p.1))).collect();
+    let colour = line.stroke.colour(theme);
+    canvas.line(&points, line.stroke.width(), colour, line.stroke.dash())?;
+    match points.last() {
+        Some(end) if line.stroke != Stroke::Background => {
+            canvas.marker(*end, 3.2, colour, line.stroke.marker())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names beside the ends, pushed apart until none overlap, each with a thin lead to its line.
+fn names(
+    chart: &Curves,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    let mut ends: Vec<(f64, f64, &Line)> = chart
+        .lines
+        .iter()
+        .filter(|l| l.stroke != Stroke::Background)
+        .filter_map(|l| l.points.last().map(|p| (frame.x(p.0), frame.y(p.1), l)))
+        .collect();
+    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let wanted: Vec<f64> = ends.iter().map(|e| e.1).collect();
+    let places = apart(&wanted, 15.0, frame.top - 6.0, frame.bottom + 6.0);
+    let room = f64::from(chart.width) - frame.right - 34.0;
+    for ((x, y, line), place) in ends.into_iter().zip(places) {
+        let colour = line.stroke.colour(theme);
+        let start = frame.right + 8.0;
+        canvas.line(
+            &[(x + 5.0, y), (start.max(x + 5.0), y), (start + 12.0, place)],
+            0.8,
+            theme.faint,
+            &[],
+        )?;
+        canvas.marker((start + 16.0, place), 3.0, colour, line.stroke.marker())?;
+        let bold = line.stroke == Stroke::Baseline;
+        let style = Type { bold, ..small(theme.ink) };
+        let text = canvas.fitted(&line.label, room, style);
+        canvas.text(&text, (start + 23.0, place + 3.8), Anchor::Left, style)?;
+    }
+    Ok(())
+}
+
+/// Places near the wanted ones (ascending), at least `gap` apart, inside `low ..= high` if they fit:
+/// neighbours that would overlap move as a block around their common middle.
+fn apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut blocks: Vec<(f64, usize)> = Vec::new(); // middle, members
+    let within = |middle: f64, members: usize| {
+        let reach = gap * (members - 1) as f64 / 2.0;
+        middle.min(high - reach).max(low + reach)
+    };
+    for place in wanted {
+        let mut block = (within(*place, 1), 1);
+        while let Some((middle, members)) = blocks.last().copied() {
+            if block.0 - middle >= gap * (members + block.1) as f64 / 2.0 {
+                break;
+            }
+            blocks.pop();
+            let all = members + block.1;
+            let common = (middle * members as f64 + block.0 * block.1 as f64) / all as f64;
+            block = (within(common, all), all);
+        }
+        blocks.push(block);
+    }
+    let spread = |(middle, members): (f64, usize)| {
+        (0..members).map(move |k| middle + gap * (k as f64 - (members - 1) as f64 / 2.0))
+    };
+    blocks.into_iter().flat_map(spread).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::theme::LIGHT;
+    use super::*;
+
+    #[test]
+    fn names_never_overlap() {
+        let places = apart(&[10.0, 10.0, 11.0, 99.0, 100.0], 15.0, 0.0, 100.0);
+        assert!(places.windows(2).all(|w| w[1] - w[0] >= 15.0 - 1e-9), "{places:?}");
+        assert!(places.iter().all(|p| (0.0..=100.0).contains(p)), "{places:?}");
+    }
+
+    #[test]
+    fn empty_constant_and_single_point_charts_draw() {
+        for points in
+            [vec![], vec![(0.0, 1.0, 1.0, 1.0)], vec![(0.0, 2.0, 2.0, 2.0), (9.0, 2.0, 2.0, 2.0)]]
+        {
+            let line = Line { label: "full".into(), stroke: Stroke::Baseline, points };
+            let chart = Curves {
+                title: "loss".into(),
+                subtitle: String::new(),
+                may_be_log: true,
+                lines: vec![line],
+                named: true,
+                width: 320,
+                height: 200,
+            };
+            assert_eq!(draw(&chart, &LIGHT).unwrap(), draw(&chart, &LIGHT).unwrap());
+        }
+    }
+}

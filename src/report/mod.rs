@@ -1,0 +1,52 @@
+//! The report of a study, rebuilt from the database alone: rows -> frames -> comparisons -> view model
+//! of ready strings -> page, charts and tables. Equal databases give byte-identical files: no clock,
+//! no hash order, no font of the machine. Never a tensor, never a run folder.
+
+pub mod assets;
+pub mod compare;
+pub mod facts;
+pub mod figures;
+pub mod frames;
+pub mod measure;
+pub mod page;
+pub mod plots;
+mod sections;
+pub mod tables;
+pub mod view;
+pub mod words;
+pub mod write;
+
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use view::{Report, build};
+pub use write::{write, write_rows};
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The database, as it says itself.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A table that polars refuses.
+    #[error("cannot tabulate the study's metrics: {0}")]
+    Frame(#[from] polars::error::PolarsError),
+    /// A chart.
+    #[error(transparent)]
+    Figure(#[from] figures::FigureError),
+    /// The view model as JSON.
+    #[error("cannot write the report's numbers: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A file.
+    #[error("cannot write `{path}`: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+}

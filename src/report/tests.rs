@@ -1,0 +1,287 @@
+//! The report as a user meets it: same rows, same bytes; hostile names as text; every verdict in words.
+#![allow(clippy::unwrap_used)]
+
+use super::demo::{ARMS, Invented, eventful, study};
+use super::{build, page, tables, write_rows};
+use crate::store::rows::StudyData;
+
+const PAIR: [Invented; 2] = [
+    Invented { name: "full", overrides: &[], effect: 0.0 },
+    Invented { name: "no_prim", overrides: &[("loss.lambda_prim", "0")], effect: 0.0 },
+];
+
+/// Two arms whose final mAP is given per seed.
+fn pair(base: &[f64], arm: &[f64]) -> StudyData {
+    let mut data = study(&PAIR, base.len() as u64);
+    data.study.confirm.clear();
+    for metric in data.metrics.iter_mut().filter(|m| m.metric == "mAP" && m.step == 1200) {
+        let of = if metric.arm == "full" { base } else { arm };
+        metric.value = of[metric.seed as usize - 1];
+    }
+    data
+}
+
+fn sentence(data: &StudyData) -> String {
+    build(data).unwrap().arms[1].sentence.clone()
+}
+
+const BASE: [f64; 3] = [0.61, 0.63, 0.60];
+
+#[test]
+fn worse_means_that_the_baseline_setting_helps() {
+    let data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    assert_eq!(
+        sentence(&data),
+        "`no_prim` is worse than `full` by 3.1 points mAP (95 % interval 2.7 to 3.5): \
+         the setting of `loss.lambda_prim` in `full` helps."
+    );
+    assert!(build(&data).unwrap().answer[0].starts_with("Against `full` on 3 seeds: "));
+}
+
+#[test]
+fn better_means_that_the_baseline_setting_hurts() {
+    let text = sentence(&pair(&BASE, &[0.64, 0.659, 0.63]));
+    assert!(text.starts_with("`no_prim` is better than `full` by 3.0 points mAP"), "{text}");
+    assert!(text.ends_with("`loss.lambda_prim` in `full` hurts."), "{text}");
+}
+
+#[test]
+fn small_differences_do_not_matter() {
+    let text = sentence(&pair(&BASE, &[0.611, 0.6295, 0.6005]));
+    assert_eq!(
+        text,
+        "`no_prim` makes no difference that matters: 0.0 points mAP (90 % interval \u{2212}0.1 to +0.2), \
+         inside \u{b1}0.5 points."
+    );
+}
+
+#[test]
+fn undecided_names_the_seeds_that_the_band_takes() {
+    let data = pair(&BASE, &[0.58, 0.64, 0.59]);
+    let text = sentence(&data);
+    assert!(text.contains("is undecided: \u{2212}1.0 points mAP (95 % interval"), "{text}");
+    assert!(text.contains("more seeds would decide"), "{text}");
+    let answer = build(&data).unwrap().answer.join(" ");
+    assert!(
+        answer.starts_with("3 seeds cannot decide whether `no_prim` differs from `full`"),
+        "{answer}"
+    );
+    assert!(answer.contains("would settle differences of 0.5 points"), "{answer}");
+}
+
+#[test]
+fn a_confirmed_arm_waits_for_the_exact_test() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    data.study.confirm = vec!["no_prim".into()];
+    let text = sentence(&data);
+    assert!(
+        text.contains("the exact test over 1 confirmed comparison does not (p = 0.25)"),
+        "{text}"
+    );
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].p_note, "Holm");
+    assert!(report.answer.join(" ").contains("takes at least 6"), "{:?}", report.answer);
+}
+
+#[test]
+fn six_seeds_confirm() {
+    let base = [0.61, 0.63, 0.60, 0.62, 0.64, 0.615];
+    let mut data = pair(&base, &base.map(|v| v - 0.03));
+    data.study.confirm = vec!["no_prim".into()];
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].tone, "worse");
+    assert_eq!(report.arms[1].p, "0.031");
+    assert!(!report.arms[1].flip_interval.is_empty());
+}
+
+#[test]
+fn one_seed_decides_nothing_and_says_so() {
+    let data = pair(&[0.61], &[0.52]);
+    assert!(sentence(&data).contains("on one seed, which gives no interval"));
+    let report = build(&data).unwrap();
+    assert!(
+        report.answer[0].starts_with("One seed gives no interval and cannot decide"),
+        "{:?}",
+        report.answer
+    );
+    assert_eq!(report.arms[0].interval, "");
+}
+
+#[test]
+fn diverged_runs_stay_in_the_pairs_as_zero() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "no_prim" && c.seed == 2) {
+        cell.state = "diverged".into();
+    }
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].raw.values[1], (2, Some(0.0)));
+    assert!(
+        report.arms[1].sentence.starts_with("`no_prim` diverges 1 of 3 and "),
+        "{}",
+        report.arms[1].sentence
+    );
+    assert_eq!(report.failures.len(), 1);
+}
+
+#[test]
+fn a_last_value_that_is_not_a_number_counts_as_diverged() {
+    let report = build(&pair(&BASE, &[0.58, f64::NAN, 0.57])).unwrap();
+    assert_eq!(report.arms[1].raw.diverged, 1);
+}
+
+#[test]
+fn failed_runs_leave_their_pair_out() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "no_prim" && c.seed == 2) {
+        cell.state = "failed".into();
+    }
+    let report = build(&data).unwrap();
+    assert_eq!((report.arms[1].raw.pairs, report.arms[1].seeds.as_str()), (2, "2 of 3"));
+}
+
+#[test]
+fn runs_on_other_data_are_never_paired() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "no_prim") {
+        cell.data_key = "another".into();
+    }
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].raw.pairs, 0);
+    assert!(report.arms[1].sentence.contains("other data"), "{}", report.arms[1].sentence);
+}
+
+#[test]
+fn lower_is_better_turns_the_verdict() {
+    let mut data = pair(&BASE, &[0.64, 0.659, 0.63]);
+    for def in data.defs.iter_mut().filter(|d| d.name == "mAP") {
+        def.direction = "lower".into();
+    }
+    assert_eq!(build(&data).unwrap().arms[1].tone, "worse");
+}
+
+#[test]
+fn an_unfinished_study_says_so() {
+    let mut data = study(&ARMS, 3);
+    for cell in &mut data.cells {
+        cell.state = "planned".into();
+    }
+    data.metrics.clear();
+    data.artifacts.clear();
+    let report = build(&data).unwrap();
+    assert_eq!(
+        report.answer,
+        ["No arm has a finished run beside one of `full` yet: 0 of 24 runs done."]
+    );
+    assert!(page::render(&report).contains("Arms"));
+}
+
+#[test]
+fn names_are_shown_as_text() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    let evil = "\"><script>alert(1)</script>";
+    data.study.question = format!("Is {evil} safe?");
+    data.arms[1].label = evil.into();
+    data.arms[1].overrides.insert(evil.into(), evil.into());
+    data.cells[0].folder = evil.into();
+    data.artifacts[0].caption = evil.into();
+    data.artifacts[1].media_type = "image/svg+xml".into();
+    let report = build(&data).unwrap();
+    let html = page::render(&report);
+    assert!(!html.contains("<script>alert"), "a name became markup");
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
+    assert_eq!(report.pictures.len(), 1, "vector pictures may carry scripts and stay out");
+    assert!(
+        !html.contains("http://") && !html.contains("https://"),
+        "the page asks nothing of a network"
+    );
+    assert!(!tables::markdown(&report).contains("<script>"));
+}
+
+#[test]
+fn same_rows_same_bytes() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = eventful();
+    let mut shuffled = data.clone();
+    shuffled.metrics.reverse();
+    write_rows(&data, a.path()).unwrap();
+    write_rows(&shuffled, b.path()).unwrap();
+    let mut files = 0;
+    for folder in ["", "figures"] {
+        for entry in std::fs::read_dir(a.path().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                let other = b.path().join(path.strip_prefix(a.path()).unwrap());
+                assert!(std::fs::read(&path).unwrap() == std::fs::read(other).unwrap(), "{path:?}");
+                files += 1;
+            }
+        }
+    }
+    assert!(files > 30, "{files}");
+}
+
+/// Forty arms, names as long as they may be.
+fn crowd() -> StudyData {
+    let mut data = study(&PAIR, 3);
+    let (arm, cells, metrics) = (
+        data.arms[1].clone(),
+        data.cells.iter().filter(|c| c.arm == "no_prim").cloned().collect::<Vec<_>>(),
+        data.metrics.iter().filter(|m| m.arm == "no_prim").cloned().collect::<Vec<_>>(),
+    );
+    for k in 0..39_u32 {
+        let name =
+            format!("arm_{k:02}_{}", "long_name_".repeat(6)).chars().take(64).collect::<String>();
+        let shift = f64::from(k % 9) * 0.007 - 0.03;
+        data.arms.push(crate::store::rows::ArmRow { name: name.clone(), ..arm.clone() });
+        data.cells.extend(
+            cells.iter().cloned().map(|c| crate::store::rows::CellRow { arm: name.clone(), ..c }),
+        );
+        data.metrics.extend(metrics.iter().cloned().map(|m| {
+            let value = if m.metric == "mAP" { m.value + shift } else { m.value };
+            crate::store::rows::MetricRow { arm: name.clone(), value, ..m }
+        }));
+    }
+    data.study.confirm = data.arms[1..7].iter().map(|a| a.name.clone()).collect();
+    data
+}
+
+/// Constant curves, values over twelve orders of magnitude, nothing finite, markup in names.
+fn nasty() -> StudyData {
+    let mut data = pair(&BASE, &[0.58, 0.64, f64::NAN]);
+    for metric in &mut data.metrics {
+        match metric.metric.as_str() {
+            "loss_img_1" => metric.value = 0.25,
+            "loss_img_2" => metric.value = f64::NAN,
+            "loss_total" => metric.value = 10f64.powf(6.0 - metric.step as f64 / 100.0),
+            "loss_cycle" => metric.value = 0.0,
+            "loss_adv" => metric.value *= -1e9,
+            _ => {}
+        }
+    }
+    data.study.name = "x".repeat(64);
+    data.study.question =
+        format!("\u{202e}<script>alert(1)</script> \u{1f600} \"quotes\" & {}", "w".repeat(200));
+    data.arms[1].label = "<script>alert('label')</script>".into();
+    data
+}
+
+/// Draws every case into `$DGNET_LOOK`, for eyes.
+#[test]
+#[ignore = "writes reports for people to look at"]
+fn look() {
+    let Some(out) = std::env::var_os("DGNET_LOOK").map(std::path::PathBuf::from) else { return };
+    let eight = |n| study(&ARMS, n);
+    for (name, data) in [
+        ("eventful", eventful()),
+        ("crowd", crowd()),
+        ("nasty", nasty()),
+        ("one_seed", eight(1)),
+        ("eight_seeds", eight(8)),
+        ("one_arm", study(&ARMS[..1], 3)),
+    ] {
+        let start = std::time::Instant::now();
+        write_rows(&data, &out.join(name)).unwrap();
+        let size = std::fs::metadata(out.join(name).join("index.html")).unwrap().len();
+        std::fs::write(out.join(name).join("took.txt"), format!("{:?} {size}\n", start.elapsed()))
+            .unwrap();
+    }
+}

@@ -1,0 +1,60 @@
+//! Files of a report: the page, its charts, the tables and the view model.
+
+use std::path::{Path, PathBuf};
+
+use super::view::{Report, build};
+use super::{ReportError, page, tables};
+use crate::store::Db;
+use crate::store::rows::StudyData;
+
+/// Writes the report of a study of a database into a folder and gives the page's path.
+///
+/// # Errors
+/// An unreadable database, an unknown study, or a file that cannot be written.
+pub fn write(db: &Path, study: &str, out: &Path) -> Result<PathBuf, ReportError> {
+    let data = Db::open_read(db)?.study_data(study)?;
+    write_rows(&data, out)
+}
+
+/// The same from rows that are already read.
+///
+/// # Errors
+/// A chart that cannot be drawn or a file that cannot be written.
+pub fn write_rows(data: &StudyData, out: &Path) -> Result<PathBuf, ReportError> {
+    let report = build(data)?;
+    let figures = out.join("figures");
+    std::fs::create_dir_all(&figures).map_err(|source| failed(&figures, source))?;
+    for image in report.figures.iter().flat_map(|f| &f.images) {
+        put(&out.join(&image.file), &image.png)?;
+    }
+    put(&out.join("table.csv"), tables::csv(&report).as_bytes())?;
+    put(&out.join("table.md"), tables::markdown(&report).as_bytes())?;
+    put(&out.join("table.tex"), tables::latex(&report).as_bytes())?;
+    put(&out.join("report.json"), json(&report)?.as_bytes())?;
+    let index = out.join("index.html");
+    put(&index, page::render(&report).as_bytes())?;
+    Ok(index)
+}
+
+/// The view model as JSON, without the pictures' bytes.
+///
+/// # Errors
+/// What the serialiser says.
+pub fn json(report: &Report) -> Result<String, ReportError> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Replaces a file only when it is whole, so that an open page never shows half of one.
+fn put(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, bytes).map_err(|source| failed(&partial, source))?;
+    std::fs::rename(&partial, path).map_err(|source| failed(path, source))
+}
+
+fn failed(path: &Path, source: std::io::Error) -> ReportError {
+    ReportError::File { path: path.to_owned(), source }
+}

@@ -1,0 +1,283 @@
+//! Which settings matter, and the hashes that say that two pieces of work are the same. Pure, but for
+//! the contents of weight files, which stand for their paths. Where things are kept is the store's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::settings::{
+    Appearance, Data, Decoder, Discriminator, Drawn, Eval, Image, Loss, Mode, Pictures, Settings,
+    Structure, Teacher, TeacherLabels, TeacherSource, Train, Upsample,
+};
+use super::validate::asks_teacher;
+
+/// Version of the recipe: raised by every change of the program, or of a default, that moves numbers.
+/// Runs of different versions are different runs.
+pub const RECIPE_VERSION: u32 = 1;
+
+/// Keys of the stages of one run: 32 hex digits each, hashes of what goes in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Keys {
+    /// The data set.
+    pub data: String,
+    /// The teacher that has to be trained; empty where none is.
+    pub teacher: String,
+    /// The trained weights; the teacher's key in `teacher_only`.
+    pub training: String,
+    /// The evaluation of the final weights.
+    pub evaluation: String,
+    /// The pictures of the final weights.
+    pub pictures: String,
+}
+
+/// The settings with everything that cannot change results back at its default.
+///
+/// Two runs whose active settings, seed and data are equal are one run.
+pub fn active(settings: &Settings) -> Settings {
+    let mut a = settings.clone();
+    let usual = Train::default();
+    a.train.log_every = usual.log_every;
+    a.train.checkpoint_every = usual.checkpoint_every;
+    a.train.loader_workers = usual.loader_workers;
+    if a.data.path.is_some() {
+        a.data.drawn = Drawn::default();
+    }
+    if a.image.height > 128 {
+        // Only photos of at most 128 rows are ever doubled.
+        a.appearance.upsample = Upsample::default();
+    }
+    if a.augment.erasing == 0.0 {
+        let usual = super::settings::Augment::default();
+        a.augment.erasing_area = usual.erasing_area;
+        a.augment.erasing_aspect = usual.erasing_aspect;
+    }
+    match a.train.mode {
+        Mode::TeacherOnly => teacher_alone(&mut a),
+        Mode::Joint => {
+            a.train.decay_at.retain(|step| *step <= a.train.steps);
+            teacher_as_asked(&mut a);
+            ramps(&mut a.loss);
+        }
+    }
+    a
+}
+
+/// Nothing but the teacher and what it is trained on matters.
+fn teacher_alone(a: &mut Settings) {
+    a.structure = Structure::default();
+    a.decoder = Decoder::default();
+    a.discriminator = Discriminator::default();
+    a.loss = Loss::default();
+    // Its evaluation has neither a fine half nor swapped images, and no steps in between.
+    a.eval = Eval { batch: a.eval.batch, ..Eval::default() };
+    a.pictures = Pictures::default();
+    a.appearance = Appearance { upsample: a.appearance.upsample, ..Appearance::default() };
+    a.train = Train {
+        mode: a.train.mode,
+        threads: a.train.threads,
+        device: a.train.device,
+        momentum: a.train.momentum,
+        weight_decay: a.train.weight_decay,
+        ..Train::default()
+    };
+    a.teacher.labels = Teacher::default().labels;
+    a.teacher.batch_norm = Teacher::default().batch_norm;
+    teacher_source(&mut a.teacher);
+}
+
+/// The teacher's settings as far as its labels are used.
+fn teacher_as_asked(a: &mut Settings) {
+    if a.loss.lambda_prim == 0.0 {
+        a.teacher = Teacher::default();
+    } else if asks_teacher(a) {
+        teacher_source(&mut a.teacher);
+    } else {
+        a.teacher = Teacher { labels: a.teacher.labels, ..Teacher::default() };
+    }
+}
+
+/// A teacher that is read is not trained, and one that is trained is not read.
+fn teacher_source(teacher: &mut Teacher) {
+    if teacher.source == TeacherSource::Checkpoint {
+        *teacher = Teacher {
+            source: teacher.source,
+            path: teacher.path.take(),
+            labels: teacher.labels,
+            batch_norm: teacher.batch_norm,
+            backbone: teacher.backbone,
+            width: teacher.width,
+            last_stride: teacher.last_stride,
+            feature: teacher.feature,
+            ..Teacher::default()
+        };
+    } else {
+        teacher.path = None;
+    }
+}
+
+/// A ramp of weights that are 0 has no shape.
+fn ramps(loss: &mut Loss) {
+    let usual = Loss::default();
+    let code = loss.lambda_code > 0.0;
+    let others = loss.lambda_cycle > 0.0 || loss.lambda_prim > 0.0 || loss.lambda_fine > 0.0;
+    if !code {
+        loss.ramp_steps_code = usual.ramp_steps_code;
+    }
+    if !others {
+        loss.ramp_steps = usual.ramp_steps;
+    }
+    if !code && !others {
+        loss.ramp_start = usual.ramp_start;
+    }
+    if !code && loss.lambda_cycle == 0.0 {
+        loss.train_structure_probability = usual.train_structure_probability;
+    }
+}
+
+/// Identity of a run: 64 hex digits over active settings, seed, data and recipe.
+pub fn run_uid(settings: &Settings, seed: u64, data_key: &str) -> String {
+    let mine = with_contents(active(settings));
+    hash("run", &json!({ "settings": differences(&mine), "seed": seed, "data": data_key }))
+}
+
+/// Keys of the stages that a run consists of; `data_key` is [`drawn_key`] or a folder's fingerprint.
+pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
+    let mut mine = with_contents(active(settings));
+    let short = |kind: &str, input: &Json| hash(kind, input)[..32].to_owned();
+    let teacher = if asks_teacher(&mine) && mine.teacher.source == TeacherSource::Train {
+        let trained = teacher_part(&mine);
+        let input = json!({ "settings": differences(&trained), "seed": seed, "data": data_key });
+        short("teacher", &input)
+    } else {
+        String::new()
+    };
+    let pictures = std::mem::take(&mut mine.pictures);
+    let training = if mine.train.mode == Mode::TeacherOnly && !teacher.is_empty() {
+        teacher.clone()
+    } else {
+        let settings = differences(&mine);
+        let input =
+            json!({ "settings": settings, "seed": seed, "data": data_key, "teacher": teacher });
+        short("training", &input)
+    };
+    let eval = Settings { eval: mine.eval, ..Settings::default() };
+    let shown = Settings { pictures, ..Settings::default() };
+    let after = |kind: &str, settings: &Settings| {
+        let input =
+            json!({ "training": training, "data": data_key, "settings": differences(settings) });
+        short(kind, &input)
+    };
+    Keys {
+        data: data_key.to_owned(),
+        teacher,
+        evaluation: after("evaluation", &eval),
+        pictures: after("pictures", &shown),
+        training,
+    }
+}
+
+/// What goes into the training of a teacher, whoever asks for it.
+fn teacher_part(active: &Settings) -> Settings {
+    Settings {
+        image: Image { ..active.image },
+        augment: active.augment.clone(),
+        appearance: Appearance { upsample: active.appearance.upsample, ..Appearance::default() },
+        teacher: Teacher {
+            labels: TeacherLabels::default(),
+            batch_norm: Teacher::default().batch_norm,
+            ..active.teacher.clone()
+        },
+        train: Train {
+            threads: active.train.threads,
+            device: active.train.device,
+            momentum: active.train.momentum,
+            weight_decay: active.train.weight_decay,
+            ..Train::default()
+        },
+        ..Settings::default()
+    }
+}
+
+/// Key of a set of drawn people: 32 hex digits.
+pub fn drawn_key(drawn: &Drawn) -> String {
+    let data = Data { path: None, drawn: drawn.clone() };
+    let settings = Settings { data, ..Settings::default() };
+    hash("data", &differences(&settings))[..32].to_owned()
+}
+
+/// Settings as text that is equal exactly when they are; for comparing, not for keys.
+pub(crate) fn as_text(settings: &Settings) -> String {
+    serde_json::to_string(settings).unwrap_or_default()
+}
+
+/// What differs from the defaults, names in order. Defaults are left out, so a new setting whose
+/// default is the old behaviour forks no identity; a changed default must raise [`RECIPE_VERSION`].
+fn differences(settings: &Settings) -> Json {
+    static USUAL: OnceLock<Json> = OnceLock::new();
+    let tree = |settings: &Settings| serde_json::to_value(settings).unwrap_or(Json::Null);
+    let usual = USUAL.get_or_init(|| tree(&Settings::default()));
+    subtract(tree(settings), usual).unwrap_or_else(|| Json::Object(Map::new()))
+}
+
+fn subtract(mine: Json, usual: &Json) -> Option<Json> {
+    match (mine, usual) {
+        (Json::Object(mine), Json::Object(usual)) => {
+            let sorted: BTreeMap<String, Json> = mine
+                .into_iter()
+                .filter_map(|(key, value)| {
+                    let rest = subtract(value, usual.get(&key).unwrap_or(&Json::Null))?;
+                    Some((key, rest))
+                })
+                .collect();
+            (!sorted.is_empty()).then(|| Json::Object(sorted.into_iter().collect()))
+        }
+        (mine, usual) => (mine != *usual).then_some(mine),
+    }
+}
+
+/// 64 hex digits over the kind of thing, the recipe and what goes in.
+fn hash(kind: &str, input: &Json) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(format!("dgnet {kind} {RECIPE_VERSION}\n").as_bytes());
+    hasher.update(input.to_string().as_bytes());
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Paths replaced by what they stand for: the data by its key, weight files by their contents.
+fn with_contents(mut settings: Settings) -> Settings {
+    settings.data = Data::default();
+    let files = [
+        &mut settings.appearance.weights,
+        &mut settings.teacher.path,
+        &mut settings.teacher.weights,
+    ];
+    for file in files {
+        if let Some(path) = file {
+            // A file that has gone keeps its path as identity; the worker will say that it is missing.
+            if let Ok(content) = content_hash(Path::new(path)) {
+                *file = Some(format!("blake3:{content}"));
+            }
+        }
+    }
+    settings
+}
+
+/// Hash of a file's contents; remembered as long as its size and time of change stay.
+fn content_hash(path: &Path) -> std::io::Result<String> {
+    type Known = BTreeMap<std::path::PathBuf, (u64, SystemTime, String)>;
+    static KNOWN: Mutex<Known> = Mutex::new(Known::new());
+    let meta = std::fs::metadata(path)?;
+    let (size, changed) = (meta.len(), meta.modified()?);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, _, hash)) = known.get(path).filter(|(s, c, _)| (*s, *c) == (size, changed)) {
+        return Ok(hash.clone());
+    }
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open(path)?, &mut hasher)?;
+    let hash = hasher.finalize().to_hex().to_string();
+    known.insert(path.to_path_buf(), (size, changed, hash.clone()));
+    Ok(hash)
+}

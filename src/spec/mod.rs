@@ -1,0 +1,21 @@
+//! What an experiment is, as plain data: study files, their settings, resolution, validation and
+//! identity. Reads YAML and nothing else; tensors, databases and the command line never appear here.
+
+pub mod error;
+mod fields;
+pub mod identity;
+pub mod metrics;
+mod resolve;
+pub mod schema;
+pub mod settings;
+pub mod step_plan;
+pub mod study;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod written;
+mod yaml;
+
+pub use error::SpecError;
+pub use settings::Settings;
+pub use study::{Arm, Study};

@@ -1,0 +1,136 @@
+//! The schedule: what one training step is told, as a pure function of settings and step. Two runs
+//! whose plans are equal from 0 to t compute the same weights until t.
+
+use super::settings::{Settings, TeacherBatchNorm, TeacherLabels};
+
+/// Everything a step needs to know; it never sees the settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepPlan {
+    /// Weights of the losses at this step.
+    pub weights: Weights,
+    /// Learning rates at this step.
+    pub rates: Rates,
+    /// How the teacher labels generated images.
+    pub labels: TeacherLabels,
+    /// Which statistics the teacher's batch norms use.
+    pub teacher_norm: TeacherBatchNorm,
+    /// Weight of D's gradient penalty.
+    pub penalty: f64,
+    /// Probability that code_2 trains E_s on a detached generated image in this step.
+    pub train_structure_probability: f64,
+}
+
+/// Weights of the terms of L_total (paper equation 9, with the release's cycle and code terms).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weights {
+    /// img_1 and img_2.
+    pub img: f64,
+    /// id_c: identity of generated images.
+    pub id: f64,
+    /// Primary feature learning.
+    pub prim: f64,
+    /// Fine-grained feature mining; also weighs the fine head's cross entropy on real photos.
+    pub fine: f64,
+    /// code_1 and code_2.
+    pub code: f64,
+    /// Cycle.
+    pub cycle: f64,
+    /// The generator's adversarial term.
+    pub adv: f64,
+}
+
+/// Learning rates.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rates {
+    /// Adam of E_s and G.
+    pub generator: f64,
+    /// Adam of D.
+    pub discriminator: f64,
+    /// SGD of E_a's backbone.
+    pub backbone: f64,
+    /// SGD of E_a's heads.
+    pub heads: f64,
+}
+
+/// The value at `step` of a weight that rises linearly from 0 to `lambda` in `length` steps after `start`.
+#[must_use]
+pub fn ramp(lambda: f64, step: u64, start: u64, length: u64) -> f64 {
+    let risen = step.saturating_sub(start) as f64;
+    if length == 0 {
+        return if step >= start { lambda } else { 0.0 };
+    }
+    lambda * (risen / length as f64).min(1.0)
+}
+
+/// The factor on every learning rate at `step`: a tenth for each step in `decay_at` that has passed.
+#[must_use]
+pub fn decay(step: u64, decay_at: &[u64]) -> f64 {
+    decay_at.iter().filter(|&&at| step >= at).fold(1.0, |factor, _| factor * 0.1)
+}
+
+impl StepPlan {
+    /// The plan of `step` (from 0).
+    #[must_use]
+    pub fn at(settings: &Settings, step: u64) -> Self {
+        let (loss, train) = (&settings.loss, &settings.train);
+        let ramped = |lambda, length| ramp(lambda, step, loss.ramp_start, length);
+        let decay = decay(step, &train.decay_at);
+        Self {
+            weights: Weights {
+                img: loss.lambda_img,
+                id: loss.lambda_id,
+                prim: ramped(loss.lambda_prim, loss.ramp_steps),
+                fine: ramped(loss.lambda_fine, loss.ramp_steps),
+                code: ramped(loss.lambda_code, loss.ramp_steps_code),
+                cycle: ramped(loss.lambda_cycle, loss.ramp_steps),
+                adv: loss.lambda_adv,
+            },
+            rates: Rates {
+                generator: train.lr_generator * decay,
+                discriminator: train.lr_discriminator * decay,
+                backbone: train.lr_backbone * decay,
+                heads: train.lr_heads * decay,
+            },
+            labels: settings.teacher.labels,
+            teacher_norm: settings.teacher.batch_norm,
+            penalty: settings.discriminator.penalty,
+            train_structure_probability: loss.train_structure_probability,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StepPlan, decay, ramp};
+    use crate::spec::settings::Settings;
+
+    #[test]
+    fn ramps_start_at_zero_and_end_at_lambda() {
+        for (step, expected) in
+            [(0, 0.0), (30_000, 0.0), (31_000, 0.5), (34_000, 2.0), (90_000, 2.0)]
+        {
+            assert!((ramp(2.0, step, 30_000, 4_000) - expected).abs() < 1e-12, "step {step}");
+        }
+        assert_eq!(ramp(2.0, 5, 5, 0).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(ramp(2.0, 4, 5, 0).to_bits(), 0.0_f64.to_bits());
+    }
+
+    #[test]
+    fn rates_fall_at_the_release_steps() {
+        let plan = |step| StepPlan::at(&Settings::default(), step).rates.generator;
+        assert!((plan(59_999) - 1e-4).abs() < 1e-18);
+        assert!((plan(60_000) - 1e-5).abs() < 1e-18);
+        assert!((plan(90_000) - 1e-6).abs() < 1e-18);
+        assert!((decay(200_000, &[1, 2]) - 0.01).abs() < 1e-15);
+    }
+
+    #[test]
+    fn arms_over_prim_fine_and_teacher_share_the_warm_up() {
+        let full = Settings::default();
+        let mut other = full.clone();
+        other.loss.lambda_prim = 0.0;
+        other.loss.lambda_fine = 1.0;
+        assert_eq!(StepPlan::at(&full, 29_999), StepPlan::at(&other, 29_999));
+        assert_ne!(StepPlan::at(&full, 30_001), StepPlan::at(&other, 30_001));
+    }
+}

@@ -1,0 +1,256 @@
+//! The study file: what it asks, its arms and seeds, and the files it extends. Everything is expanded
+//! and validated here, before anything runs; nothing here trains, stores or prints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::error::SpecError;
+use super::identity;
+use super::resolve::{self, Base, Layer, Layers};
+use super::schema::study_keys;
+use super::settings::Settings;
+use super::validate;
+use super::written::{Keys, WrittenArm};
+use super::yaml::{self, Entry, Place, Source, Value, shortened};
+
+/// Longest chain of `extends`.
+const MAX_CHAIN: usize = 16;
+/// Seeds of a study that does not say.
+const DEFAULT_SEEDS: u64 = 3;
+/// Band inside which differences do not matter, for a study that does not say.
+const DEFAULT_EQUAL_WITHIN: f64 = 0.005;
+/// Metric that decides, for a study that does not say.
+const DEFAULT_PRIMARY: &str = "mAP";
+
+/// A study, expanded and validated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Study {
+    /// Its name, also of its folders.
+    pub name: String,
+    /// What it asks, in words; may be empty.
+    pub question: String,
+    /// The file, as the user named it.
+    pub file: PathBuf,
+    /// The file's text.
+    pub source: String,
+    /// Metric that decides, at the last step.
+    pub primary: String,
+    /// Differences of `primary` below this do not matter.
+    pub equal_within: f64,
+    /// Seeds of every arm, distinct, in the order of the file.
+    pub seeds: Vec<u64>,
+    /// Arm that the others are compared with.
+    pub baseline: String,
+    /// Arms whose comparisons form the corrected family.
+    pub confirm: Vec<String>,
+    /// Arms in the order of the file; never empty.
+    pub arms: Vec<Arm>,
+    /// What is allowed but probably not meant, for `plan` to show.
+    pub notes: Vec<String>,
+}
+
+/// A named configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Arm {
+    /// Its name, unique in the study, also of its folder.
+    pub name: String,
+    /// Its name in tables and figures.
+    pub label: String,
+    /// Dotted name -> value of what the arm changes, as it came out.
+    pub overrides: BTreeMap<String, Json>,
+    /// The resolved settings.
+    pub settings: Settings,
+}
+
+impl Study {
+    /// Reads, expands and validates a study; `sets` are `key=value` arguments, which win over its arms.
+    pub fn load(path: &Path, sets: &[String]) -> Result<Self, SpecError> {
+        let source = yaml::read(path, None)?;
+        Self::from_source(path, &source, sets)
+    }
+
+    fn from_source(path: &Path, source: &Arc<Source>, sets: &[String]) -> Result<Self, SpecError> {
+        let sets = resolve::read_sets(sets)?;
+        let entries = top_level(source)?;
+        let mut keys = Keys::default();
+        let mut own = Layer::new();
+        let mut layer = Layer::new();
+        for entry in &entries {
+            match entry.key.as_str() {
+                "extends" => layer = read_extended(entry, path)?,
+                _ => keys.read(entry, &mut own)?,
+            }
+        }
+        layer.append(&mut own);
+        finish(keys, path, source, &layer, &sets)
+    }
+
+    /// The arm of that name.
+    pub fn arm(&self, name: &str) -> Option<&Arm> {
+        self.arms.iter().find(|arm| arm.name == name)
+    }
+}
+
+/// The entries of a file's top-level map.
+fn top_level(source: &Arc<Source>) -> Result<Vec<Entry>, SpecError> {
+    let root = yaml::parse(source)?;
+    match root.value {
+        Value::Map(entries) => Ok(entries),
+        Value::Null => Err(root.at.error("the file is empty")),
+        other => Err(root.at.error(format!("expected `key: value` lines, found {other}"))),
+    }
+}
+
+/// Reads the chain of base files that begins with an `extends` entry; the nearest file wins.
+fn read_extended(entry: &Entry, from: &Path) -> Result<Layer, SpecError> {
+    let mut seen = BTreeSet::new();
+    seen.extend(std::fs::canonicalize(from));
+    let mut merged = Layer::new();
+    let mut next = Some(entry.clone());
+    while let Some(entry) = next.take() {
+        let at = &entry.node.at;
+        let Value::Text(file, _) = &entry.node.value else {
+            let message = format!("`extends`: expected a file, found {}", entry.node.value);
+            return Err(at.error(message).hint("for example `extends: base/small.yaml`"));
+        };
+        let path = at.source.dir.join(file);
+        let source = yaml::read(&path, Some(at))?;
+        if std::fs::canonicalize(&path).is_ok_and(|real| !seen.insert(real)) {
+            return Err(at.error(format!("`extends` goes in a circle: `{file}` extends this file")));
+        }
+        if seen.len() > MAX_CHAIN {
+            return Err(at.error(format!("`extends` is more than {MAX_CHAIN} files deep")));
+        }
+        let mut layer = Layer::new();
+        for inner in top_level(&source)? {
+            if inner.key == "extends" {
+                next = Some(inner);
+            } else if study_keys().contains(&inner.key) {
+                let message = format!("`{}` belongs in a study, not in a base file", inner.key);
+                return Err(inner.at.error(message));
+            } else {
+                resolve::add("", &inner, &mut layer)?;
+            }
+        }
+        // What is merged already comes from a nearer file.
+        layer.append(&mut merged);
+        merged = layer;
+    }
+    Ok(merged)
+}
+
+/// Puts what was read together; `layer` holds the settings below the arms.
+fn finish(
+    keys: Keys,
+    path: &Path,
+    source: &Arc<Source>,
+    layer: &Layer,
+    sets: &Layer,
+) -> Result<Study, SpecError> {
+    let start = Place::start(source);
+    let Some(name) = keys.study else {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or("name");
+        return Err(start
+            .error("the study has no name")
+            .hint(format!("add a line `study: {stem}`")));
+    };
+    let Some(first) = keys.arms.first() else {
+        let place = keys.arms_at.unwrap_or(start);
+        return Err(place
+            .error("the study has no arms")
+            .hint("add `arms:` with at least one line such as `  full: {}`"));
+    };
+    let names: Vec<&str> = keys.arms.iter().map(|arm| arm.name.as_str()).collect();
+    let baseline = match keys.baseline {
+        Some((name, at)) => known_arm("baseline", name, &at, &names)?,
+        None => first.name.clone(),
+    };
+    let mut confirm = Vec::new();
+    for (name, at) in keys.confirm {
+        let name = known_arm("confirm", name, &at, &names)?;
+        if name == baseline {
+            let message = format!("`confirm`: `{name}` is the baseline, nothing to compare");
+            return Err(at.error(message));
+        }
+        if confirm.contains(&name) {
+            return Err(at.error(format!("`confirm`: `{name}` is listed twice")));
+        }
+        confirm.push(name);
+    }
+    let (arms, notes) = expand(keys.arms, layer, sets)?;
+    Ok(Study {
+        name,
+        question: keys.question,
+        file: path.to_path_buf(),
+        source: source.text.clone(),
+        primary: keys.primary.unwrap_or_else(|| DEFAULT_PRIMARY.to_owned()),
+        equal_within: keys.equal_within.unwrap_or(DEFAULT_EQUAL_WITHIN),
+        seeds: keys.seeds.unwrap_or_else(|| (1..=DEFAULT_SEEDS).collect()),
+        baseline,
+        confirm,
+        arms,
+        notes,
+    })
+}
+
+/// Resolves and validates every arm; also says what looks like a mistake.
+fn expand(
+    written: Vec<WrittenArm>,
+    layer: &Layer,
+    sets: &Layer,
+) -> Result<(Vec<Arm>, Vec<String>), SpecError> {
+    let base = Base::new(layer)?;
+    let mut checker = validate::Checker::default();
+    let mut arms = Vec::with_capacity(written.len());
+    // What is said -> the arms it is said of.
+    let mut twins: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut suspicions: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for arm in written {
+        let settings = base.resolve(&[&arm.layer, sets])?;
+        checker.check(&settings, &Layers([layer, &arm.layer, sets]), &arm.at)?;
+        let same = identity::as_text(&identity::active(&settings));
+        twins.entry(same).or_default().push(arm.name.clone());
+        if let Some(what) = validate::suspicion(&settings) {
+            suspicions.entry(what).or_default().push(arm.name.clone());
+        }
+        let mut overrides = BTreeMap::new();
+        for (name, setting) in &arm.layer {
+            let set = sets.get(name);
+            if set.is_some() {
+                let what = format!("`--set` replaces its `{name}`");
+                suspicions.entry(what).or_default().push(arm.name.clone());
+            }
+            overrides.insert(name.clone(), set.unwrap_or(setting).value.clone());
+        }
+        let label = arm.label.unwrap_or_else(|| arm.name.clone());
+        arms.push(Arm { name: arm.name, label, overrides, settings });
+    }
+    let twins = twins.values().filter(|names| names.len() > 1).map(|names| {
+        format!("{} come out as the same settings and share their runs", listed(names))
+    });
+    let suspicions = suspicions.iter().map(|(what, names)| format!("{}: {what}", listed(names)));
+    Ok((arms, twins.chain(suspicions).collect()))
+}
+
+/// "arm `a`", "arms `a`, `b`", "arms `a`, `b`, `c` and 7 more".
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = match names.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("arm{} {}{more}", if names.len() == 1 { "" } else { "s" }, shown.join(", "))
+}
+
+fn known_arm(key: &str, name: String, at: &Place, arms: &[&str]) -> Result<String, SpecError> {
+    if arms.contains(&name.as_str()) {
+        return Ok(name);
+    }
+    Err(at
+        .error(format!("`{key}`: no arm is named `{}`", shortened(&name)))
+        .did_you_mean(&name, arms.iter().copied()))
+}

@@ -1,0 +1,217 @@
+//! Opening the results database: one connection behind a blocking face, migrations, the journal that
+//! fits the file system. What is written and read lives in `ingest`, `read` and `query`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection};
+use tokio::runtime::{Builder, Runtime};
+
+use super::error::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("schema/migrations");
+
+/// Name of the database inside the runs folder.
+pub const FILE: &str = "results.db";
+
+/// A connection to the results database; every call blocks until it is answered.
+#[derive(Debug)]
+pub struct Db {
+    path: PathBuf,
+    runtime: Runtime,
+    connection: Option<SqliteConnection>,
+}
+
+impl Db {
+    /// Where the database of a runs folder lies.
+    #[must_use]
+    pub fn file(runs_root: &Path) -> PathBuf {
+        runs_root.join(FILE)
+    }
+
+    /// Opens for writing: creates the file and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] for a database of a later version.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let journal =
+            if on_network(path) { SqliteJournalMode::Delete } else { SqliteJournalMode::Wal };
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(journal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Duration::from_secs(20));
+        let mut db = Self::connect(path, &options)?;
+        db.check_version()?;
+        db.with("creating its tables", async |connection| {
+            MIGRATIONS.run(connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
+        })?;
+        Ok(db)
+    }
+
+    /// Opens for reading only; also while a sweep writes, and from a folder that cannot be written.
+    ///
+    /// # Errors
+    /// [`StoreError::NoDatabase`] when there is none, [`StoreError::Newer`] when it is too new.
+    pub fn open_read(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::NoDatabase { path: path.to_owned() });
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .read_only(true)
+            .busy_timeout(Duration::from_secs(20))
+            .pragma("query_only", "1");
+        let mut db = Self::connect(path, &options)?;
+        if db.check_version()? < known() {
+            return Err(StoreError::Damaged {
+                path: path.to_owned(),
+                reason: "it was written by an older dgnet".into(),
+                hint: "`dgnet reindex` rebuilds it from the run folders".into(),
+            });
+        }
+        Ok(db)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Folds the write-ahead log into the file and closes it, so that it can be copied as it is.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        // a reader may hold the log open: then the next writer folds it in
+        let _ = self.with("closing", async |connection| {
+            sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
+            sqlx::raw_sql("PRAGMA journal_mode = DELETE").execute(connection).await
+        });
+        let Some(connection) = self.connection.take() else { return Ok(()) };
+        self.runtime.block_on(connection.close()).map_err(StoreError::sql("closing", &self.path))
+    }
+
+    /// Does asynchronous work on the connection and waits for it.
+    pub(super) fn with<T>(
+        &mut self,
+        doing: &'static str,
+        work: impl AsyncFnOnce(&mut SqliteConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, StoreError> {
+        let Some(connection) = self.connection.as_mut() else {
+            return Err(StoreError::sql(doing, &self.path)(sqlx::Error::PoolClosed));
+        };
+        self.runtime.block_on(work(connection)).map_err(StoreError::sql(doing, &self.path))
+    }
+
+    fn connect(path: &Path, options: &SqliteConnectOptions) -> Result<Self, StoreError> {
+        let runtime = Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StoreError::io("open", path))?;
+        let connection = runtime
+            .block_on(SqliteConnection::connect_with(options))
+            .map_err(StoreError::sql("opening it", path))?;
+        Ok(Self { path: path.to_owned(), runtime, connection: Some(connection) })
+    }
+
+    /// The last migration in the file; 0 for a new one.
+    fn check_version(&mut self) -> Result<i64, StoreError> {
+        let found: i64 = self.with("reading its version", async |connection| {
+            let there: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            if there == 0 {
+                return Ok(0);
+            }
+            sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
+                .fetch_one(connection)
+                .await
+        })?;
+        if found > known() {
+            return Err(StoreError::Newer { path: self.path.clone(), found, known: known() });
+        }
+        Ok(found)
+    }
+}
+
+fn known() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+/// Whether the file lies on a file system that several machines share: a write-ahead log needs shared
+/// memory, which those do not give.
+#[must_use]
+pub fn on_network(path: &Path) -> bool {
+    // f_type of NFS, SMB, CIFS, SMB2, FUSE, Lustre, Ceph, AFS, 9p, GPFS, BeeGFS, OCFS2, GFS2
+    const SHARED: [u64; 13] = [
+        0x6969,
+        0x517b,
+        0xff53_4d42,
+        0xfe53_4d42,
+        0x6573_5546,
+        0x0bd0_0bd0,
+        0x00c3_6400,
+        0x5346_414f,
+        0x0102_1997,
+        0x4750_4653,
+        0x1983_0326,
+        0x7461_636f,
+        0x0116_1970,
+    ];
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
+    rustix::fs::statfs(folder)
+        .is_ok_and(|stat| SHARED.contains(&(stat.f_type as u64 & 0xffff_ffff)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_database_is_one_plain_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        Db::open(&path).unwrap().close().unwrap();
+        let names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        assert_eq!(names, [FILE]);
+        Db::open_read(&path).unwrap();
+    }
+
+    #[test]
+    fn a_newer_database_is_refused_with_a_sentence() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        let mut db = Db::open(&path).unwrap();
+        db.with("testing", async |connection| {
+            sqlx::raw_sql("UPDATE _sqlx_migrations SET version = 99 WHERE version = 2")
+                .execute(connection)
+                .await
+        })
+        .unwrap();
+        db.close().unwrap();
+        for error in [Db::open(&path).unwrap_err(), Db::open_read(&path).unwrap_err()] {
+            assert!(error.to_string().contains("newer dgnet"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_and_a_foreign_file_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        assert!(matches!(Db::open_read(&path), Err(StoreError::NoDatabase { .. })));
+        assert!(!path.exists());
+        std::fs::write(&path, b"this is not a database, but a text that is long enough").unwrap();
+        let text = Db::open(&path).unwrap_err().to_string();
+        assert!(text.contains("dgnet reindex"), "{text}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Where results live: the formats of a run folder, the stages that runs share, and the database that
+//! indexes them. The only place with SQL; no tensor and no printing.
+
+pub mod db;
+pub mod error;
+pub mod files;
+pub mod history;
+pub mod ingest;
+pub mod query;
+pub mod read;
+pub mod records;
+pub mod rows;
+pub mod run_dir;
+pub mod run_writer;
+pub mod stages;
+pub mod study_dir;
+
+pub use db::Db;
+pub use error::StoreError;
+pub use run_dir::{RunDir, RunLock, RunState};
+pub use run_writer::{Pulse, RunWriter};
+pub use stages::{StageKind, Stages};

@@ -1,0 +1,305 @@
+//! A user's SQL: one reading statement, on a read-only connection of its own, with bounds on time,
+//! memory and rows. Formatting is the command line's.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement, TypeInfo, ValueRef};
+
+use super::db::Db;
+use super::error::StoreError;
+
+/// Rows returned at most.
+pub const ROW_CAP: usize = 10_000;
+/// A statement that takes longer is stopped.
+pub const TIME_LIMIT: Duration = Duration::from_mins(1);
+/// Memory of the database engine at most, in bytes.
+const HEAP_LIMIT: &str = "1073741824";
+
+/// One value of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// No value.
+    Null,
+    /// A whole number.
+    Integer(i64),
+    /// A float.
+    Real(f64),
+    /// A text.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// Rows in the order of the answer.
+    pub rows: Vec<Vec<Cell>>,
+    /// Whether rows beyond [`ROW_CAP`] were left out.
+    pub capped: bool,
+}
+
+/// Answers one reading statement (`SELECT`, `WITH`, `VALUES`, `EXPLAIN`) from the database at `path`.
+///
+/// # Errors
+/// [`StoreError::Query`] for anything else, for SQL that the engine refuses (with the nearest names for
+/// an unknown table or column), and for a statement that runs too long.
+pub fn query(path: &Path, sql: &str) -> Result<Table, StoreError> {
+    query_within(path, sql, TIME_LIMIT)
+}
+
+fn query_within(path: &Path, sql: &str, limit: Duration) -> Result<Table, StoreError> {
+    let statement = reading_statement(sql)?;
+    let mut db = Db::open_read(path)?;
+    let started = Instant::now();
+    let answer = db.with("answering a query", async |connection| {
+        sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA hard_heap_limit = {HEAP_LIMIT}")))
+            .execute(&mut *connection)
+            .await?;
+        connection
+            .lock_handle()
+            .await?
+            .set_progress_handler(10_000, move || started.elapsed() < limit);
+        let prepared =
+            (&mut *connection).prepare(AssertSqlSafe(statement.clone()).into_sql_str()).await?;
+        let columns = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
+        let mut table = Table { columns, rows: Vec::new(), capped: false };
+        let mut rows = prepared.query().fetch(&mut *connection);
+        while let Some(row) = rows.try_next().await? {
+            if table.rows.len() == ROW_CAP {
+                table.capped = true;
+                break;
+            }
+            let cells = (0..table.columns.len()).map(|index| cell(&row, index));
+            table.rows.push(cells.collect::<Result<_, _>>()?);
+        }
+        Ok(table)
+    });
+    let late = started.elapsed() >= limit;
+    answer.map_err(|error| match error {
+        StoreError::Database { source, .. } => explain(&mut db, &source, late, limit),
+        other => other,
+    })
+}
+
+fn cell(row: &sqlx::sqlite::SqliteRow, index: usize) -> Result<Cell, sqlx::Error> {
+    let value = row.try_get_raw(index)?;
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let kind = value.type_info().name().to_owned();
+    Ok(match kind.as_str() {
+        "INTEGER" => Cell::Integer(row.try_get_unchecked(index)?),
+        "REAL" => Cell::Real(row.try_get_unchecked(index)?),
+        "BLOB" => Cell::Blob(row.try_get_unchecked(index)?),
+        _ => Cell::Text(row.try_get_unchecked(index)?),
+    })
+}
+
+/// The one statement of a text, if it is one that can only read.
+fn reading_statement(sql: &str) -> Result<String, StoreError> {
+    let refuse =
+        |reason: String, hint: &str| Err(StoreError::Query { reason, hint: Some(hint.to_owned()) });
+    let body = skeleton(sql);
+    let mut parts = body.split(';').map(str::trim).filter(|part| !part.is_empty());
+    let Some(first) = parts.next() else {
+        return refuse(
+            "the query is empty".into(),
+            "try `select arm, avg(mAP), count(*) from final group by arm`",
+        );
+    };
+    if parts.next().is_some() {
+        return refuse("the query holds more than one statement".into(), "ask one at a time");
+    }
+    let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
+    match word.to_ascii_uppercase().as_str() {
+        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => Ok(sql.to_owned()),
+        other => refuse(
+            format!(
+                "`{}` is refused: queries only read",
+                if other.is_empty() { first } else { other }
+            ),
+            "begin with `select`, `with`, `values` or `explain`",
+        ),
+    }
+}
+
+/// The text with every comment and quoted part blanked out, so that `;` means an end.
+fn skeleton(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut rest = sql.chars().peekable();
+    while let Some(c) = rest.next() {
+        match c {
+            '\'' | '"' | '`' | '[' => {
+                let close = if c == '[' { ']' } else { c };
+                // a doubled quote ends one part and begins the next, which blanks the same letters
+                rest.by_ref().take_while(|next| *next != close).for_each(drop);
+                out.push('_');
+            }
+            '-' if rest.peek() == Some(&'-') => {
+                rest.by_ref().take_while(|next| *next != '\n').for_each(drop);
+                out.push(' ');
+            }
+            '/' if rest.peek() == Some(&'*') => {
+                rest.next();
+                let mut last = ' ';
+                for next in rest.by_ref() {
+                    if last == '*' && next == '/' {
+                        break;
+                    }
+                    last = next;
+                }
+                out.push(' ');
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Turns the engine's complaint into one that helps.
+fn explain(db: &mut Db, source: &sqlx::Error, late: bool, limit: Duration) -> StoreError {
+    let engine = match source {
+        sqlx::Error::Database(error) => error.message().to_owned(),
+        other => other.to_string(),
+    };
+    if late && engine.contains("interrupt") {
+        return StoreError::Query {
+            reason: format!("the query was stopped after {} s", limit.as_secs_f64()),
+            hint: Some("narrow it down, for example with `where study = '...'`".into()),
+        };
+    }
+    let hint = if let Some(name) = engine.strip_prefix("no such table: ") {
+        tables(db).ok().map(|tables| nearest(name, &tables, "tables and views"))
+    } else if let Some(name) = engine.strip_prefix("no such column: ") {
+        let name = name.rsplit('.').next().unwrap_or(name);
+        columns(db).ok().map(|columns| nearest(name, &columns, "columns"))
+    } else if engine.contains("syntax error") {
+        Some("the database speaks SQLite's SQL; texts go in single quotes".into())
+    } else {
+        None
+    };
+    StoreError::Query { reason: format!("the query cannot be answered: {engine}"), hint }
+}
+
+fn tables(db: &mut Db) -> Result<Vec<String>, StoreError> {
+    db.with("listing tables", async |connection| {
+        // the views first: they are what people are looking for
+        sqlx::query_scalar(
+            "SELECT name FROM sqlite_master WHERE type IN ('view', 'table') AND name NOT LIKE '\\_%' ESCAPE '\\'
+             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type DESC, name",
+        )
+        .fetch_all(connection)
+        .await
+    })
+}
+
+fn columns(db: &mut Db) -> Result<Vec<String>, StoreError> {
+    db.with("listing columns", async |connection| {
+        sqlx::query_scalar(
+            "SELECT DISTINCT info.name FROM sqlite_master AS item, pragma_table_info(item.name) AS info
+             WHERE item.type IN ('view', 'table') ORDER BY info.name",
+        )
+        .fetch_all(connection)
+        .await
+    })
+}
+
+fn nearest(name: &str, known: &[String], what: &str) -> String {
+    let near = |other: &&String| {
+        strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()) <= 2
+            || strsim::jaro_winkler(name, other) > 0.88
+    };
+    let close: Vec<_> = known.iter().filter(near).map(|name| format!("`{name}`")).collect();
+    if close.is_empty() {
+        format!("known {what}: {}", known.join(", "))
+    } else {
+        format!("did you mean {}?", close.join(" or "))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn database() -> (tempfile::TempDir, std::path::PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        Db::open(&path).unwrap().close().unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn every_kind_of_value_comes_back() {
+        let (_folder, path) = database();
+        let table =
+            query(&path, "select 1 as a, 2.5 as b, 'x;y' as c, x'00ff' as d, null as e;").unwrap();
+        assert_eq!(table.columns, ["a", "b", "c", "d", "e"]);
+        assert_eq!(
+            table.rows,
+            [[
+                Cell::Integer(1),
+                Cell::Real(2.5),
+                Cell::Text("x;y".into()),
+                Cell::Blob(vec![0, 255]),
+                Cell::Null
+            ]]
+        );
+        let empty = query(&path, "select arm, mAP from final").unwrap();
+        assert_eq!((empty.columns.len(), empty.rows.len()), (2, 0));
+    }
+
+    #[test]
+    fn nothing_but_reading_is_possible() {
+        let (folder, path) = database();
+        let before = std::fs::read(&path).unwrap();
+        let copy = folder.path().join("copy.db");
+        for sql in [
+            "delete from study".to_owned(),
+            "with x as (select 1) delete from study".to_owned(),
+            "with x as (select 1) insert into study select * from study".to_owned(),
+            format!("vacuum into '{}'", copy.display()),
+            format!("/* select */ attach '{}' as other", copy.display()),
+            "-- select\nattach 'x' as other".to_owned(),
+            "pragma query_only = 0".to_owned(),
+            "select 1; delete from study".to_owned(),
+            "select ';' ; pragma user_version = 3".to_owned(),
+            "explain select 1; drop table study".to_owned(),
+            "select load_extension('x')".to_owned(),
+            "begin exclusive".to_owned(),
+            String::new(),
+            " -- nothing".to_owned(),
+        ] {
+            assert!(query(&path, &sql).is_err(), "{sql}");
+        }
+        assert!(!copy.exists());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn a_misspelled_name_gets_a_suggestion() {
+        let (_folder, path) = database();
+        let text = query(&path, "select * from finl").unwrap_err().to_string();
+        assert!(text.contains("did you mean `final`?"), "{text}");
+        let text = query(&path, "select f.mapp from final f").unwrap_err().to_string();
+        assert!(text.contains("`mAP`"), "{text}");
+        let text = query(&path, "select * from zzzzzz").unwrap_err().to_string();
+        assert!(text.contains("known tables and views: comparisons"), "{text}");
+    }
+
+    #[test]
+    fn a_runaway_is_stopped_and_many_rows_are_cut() {
+        let (_folder, path) = database();
+        let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select ";
+        let limit = Duration::from_millis(200);
+        let text = query_within(&path, &format!("{endless} count(*) from n"), limit).unwrap_err();
+        assert!(text.to_string().contains("stopped after 0.2 s"), "{text}");
+        let table = query(&path, &format!("{endless} i from n")).unwrap();
+        assert_eq!((table.rows.len(), table.capped), (ROW_CAP, true));
+    }
+}

@@ -1,0 +1,283 @@
+//! Questions that the program itself asks the database, answered as the plain rows of `rows`, each list
+//! in the fixed order that its row type names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::db::Db;
+use super::error::StoreError;
+use super::rows::{
+    ArmRow, ArtifactRow, CellRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
+};
+
+type StudyTuple = (String, String, String, f64, String, String, String, String);
+
+impl Db {
+    /// Everything the report of a study is made from.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] for a study that the database does not hold.
+    pub fn study_data(&mut self, name: &str) -> Result<StudyData, StoreError> {
+        let study = self.study(name)?;
+        let metrics = self.metrics(name)?;
+        let names: BTreeSet<&str> = metrics.iter().map(|row| row.metric.as_str()).collect();
+        let mut defs = self.metric_defs()?;
+        defs.retain(|def| names.contains(def.name.as_str()));
+        Ok(StudyData {
+            study,
+            arms: self.arms(name)?,
+            cells: self.cells(name)?,
+            defs,
+            artifacts: self.artifacts(name)?,
+            stages: self.stages(name)?,
+            metrics,
+        })
+    }
+
+    /// Names of all studies, sorted.
+    pub fn studies(&mut self) -> Result<Vec<String>, StoreError> {
+        self.with("reading studies", async |connection| {
+            sqlx::query_scalar("SELECT name FROM study ORDER BY name").fetch_all(connection).await
+        })
+    }
+
+    /// A study.
+    ///
+    /// # Errors
+    /// [`StoreError::Unknown`] with the nearest names when there is none of that name.
+    pub fn study(&mut self, name: &str) -> Result<StudyRow, StoreError> {
+        let row: Option<StudyTuple> = self.with("reading a study", async |connection| {
+            sqlx::query_as(
+                "SELECT name, question, primary_name, equal_within, baseline, confirm, file, source
+                 FROM study WHERE name = ?",
+            )
+            .bind(name)
+            .fetch_optional(connection)
+            .await
+        })?;
+        let Some((name, question, primary, equal_within, baseline, confirm, file, source)) = row
+        else {
+            let known = self.studies()?;
+            let hint = if known.is_empty() {
+                "the database holds no study yet; `dgnet sweep STUDY` fills it".to_owned()
+            } else {
+                format!("the database holds {}", quoted(&known))
+            };
+            return Err(StoreError::Unknown { what: "study", name: name.to_owned(), hint });
+        };
+        let confirm = serde_json::from_str(&confirm).map_err(|error| self.damaged(&error))?;
+        Ok(StudyRow { name, question, primary, equal_within, baseline, confirm, file, source })
+    }
+
+    /// The arms of a study.
+    pub fn arms(&mut self, study: &str) -> Result<Vec<ArmRow>, StoreError> {
+        let rows: Vec<(String, String, String)> =
+            self.with("reading arms", async |connection| {
+                sqlx::query_as(
+                    "SELECT name, label, overrides FROM arm WHERE study = ? ORDER BY position",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        rows.into_iter()
+            .map(|(name, label, overrides)| {
+                let values: BTreeMap<String, serde_json::Value> =
+                    serde_json::from_str(&overrides).map_err(|error| self.damaged(&error))?;
+                let overrides =
+                    values.into_iter().map(|(key, value)| (key, value.to_string())).collect();
+                Ok(ArmRow { name, label, overrides })
+            })
+            .collect()
+    }
+
+    /// The cells of a study; a run that has no folder yet is `planned`.
+    pub fn cells(&mut self, study: &str) -> Result<Vec<CellRow>, StoreError> {
+        let rows: Vec<CellTuple> = self.with("reading cells", async |connection| {
+            sqlx::query_as(
+                "SELECT cell.arm, cell.seed, cell.run_uid, coalesce(run.folder, '') AS folder,
+                        coalesce(run.state, 'planned') AS state, coalesce(run.attempt, 0) AS attempt,
+                        coalesce(run.step, 0) AS step, coalesce(run.steps, 0) AS steps, run.failure,
+                        run.wall_s, run.cpu_s, run.peak_bytes, coalesce(run.recipe, 0) AS recipe,
+                        coalesce(run.data_key, '') AS data_key, coalesce(run.begin, '{}') AS begin
+                 FROM cell
+                 JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
+                 LEFT JOIN run ON run.uid = cell.run_uid
+                 WHERE cell.study = ? ORDER BY arm.position, cell.seed",
+            )
+            .bind(study)
+            .fetch_all(connection)
+            .await
+        })?;
+        Ok(rows.into_iter().map(CellTuple::row).collect())
+    }
+
+    /// Every value of every metric of a study's runs, whatever their state.
+    pub fn metrics(&mut self, study: &str) -> Result<Vec<MetricRow>, StoreError> {
+        let rows: Vec<MetricTuple> =
+            self.with("reading metrics", async |connection| {
+                sqlx::query_as(
+                    "SELECT cell.arm, cell.seed, metric_name.name, metric.step, metric.value, metric.nonfinite
+                     FROM cell
+                     JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
+                     JOIN run_number ON run_number.uid = cell.run_uid
+                     JOIN metric ON metric.run = run_number.id
+                     JOIN metric_name ON metric_name.id = metric.name
+                     WHERE cell.study = ?
+                     ORDER BY arm.position, cell.seed, metric_name.name, metric.step",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        Ok(rows
+            .into_iter()
+            .map(|(arm, seed, metric, step, value, nonfinite)| MetricRow {
+                arm,
+                seed: seed as u64,
+                metric,
+                step: step as u64,
+                value: value.unwrap_or_else(|| spelled(nonfinite.as_deref())),
+            })
+            .collect())
+    }
+
+    /// The definitions of all metrics, by name.
+    pub fn metric_defs(&mut self) -> Result<Vec<MetricDef>, StoreError> {
+        let rows: Vec<(String, String, String)> =
+            self.with("reading metric names", async |connection| {
+                sqlx::query_as("SELECT name, unit, direction FROM metric_name ORDER BY name")
+                    .fetch_all(connection)
+                    .await
+            })?;
+        Ok(rows
+            .into_iter()
+            .map(|(name, unit, direction)| MetricDef { name, unit, direction })
+            .collect())
+    }
+
+    /// The pictures of a study's runs, with their bytes.
+    pub fn artifacts(&mut self, study: &str) -> Result<Vec<ArtifactRow>, StoreError> {
+        let rows: Vec<ArtifactTuple> = self.with("reading pictures", async |connection| {
+            sqlx::query_as(
+                "SELECT cell.arm, cell.seed, artifact.name, artifact.kind, artifact.step,
+                        artifact.media_type, artifact.caption, artifact.bytes
+                 FROM cell
+                 JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
+                 JOIN run_number ON run_number.uid = cell.run_uid
+                 JOIN artifact ON artifact.run = run_number.id
+                 WHERE cell.study = ?
+                 ORDER BY arm.position, cell.seed, artifact.name",
+            )
+            .bind(study)
+            .fetch_all(connection)
+            .await
+        })?;
+        Ok(rows
+            .into_iter()
+            .map(|(arm, seed, name, kind, step, media_type, caption, bytes)| ArtifactRow {
+                arm,
+                seed: seed as u64,
+                name,
+                kind,
+                step: step as u64,
+                media_type,
+                caption,
+                bytes,
+            })
+            .collect())
+    }
+
+    /// The stages of a study's runs: data, teacher, training, evaluation, pictures, then by key.
+    pub fn stages(&mut self, study: &str) -> Result<Vec<StageRow>, StoreError> {
+        let rows: Vec<(String, String, i64, Option<f64>)> =
+            self.with("reading stages", async |connection| {
+                sqlx::query_as(
+                    "SELECT run_stage.kind, run_stage.key, count(DISTINCT run_stage.run_uid), max(stage.wall_s)
+                     FROM cell
+                     JOIN run_stage ON run_stage.run_uid = cell.run_uid
+                     LEFT JOIN stage ON stage.kind = run_stage.kind AND stage.key = run_stage.key
+                     WHERE cell.study = ?
+                     GROUP BY run_stage.kind, run_stage.key
+                     ORDER BY CASE run_stage.kind WHEN 'data' THEN 0 WHEN 'teacher' THEN 1
+                       WHEN 'training' THEN 2 WHEN 'evaluation' THEN 3 ELSE 4 END, run_stage.key",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        Ok(rows
+            .into_iter()
+            .map(|(kind, key, used_by, wall_s)| StageRow {
+                kind,
+                key,
+                used_by: used_by as u32,
+                wall_s,
+            })
+            .collect())
+    }
+
+    fn damaged(&self, error: &serde_json::Error) -> StoreError {
+        StoreError::Damaged {
+            path: self.path().to_owned(),
+            reason: error.to_string(),
+            hint: "`dgnet reindex` rebuilds it from the run folders".into(),
+        }
+    }
+}
+
+type MetricTuple = (String, i64, String, i64, Option<f64>, Option<String>);
+
+type ArtifactTuple = (String, i64, String, String, i64, String, String, Vec<u8>);
+
+#[derive(sqlx::FromRow)]
+struct CellTuple {
+    arm: String,
+    seed: i64,
+    run_uid: String,
+    folder: String,
+    state: String,
+    attempt: i64,
+    step: i64,
+    steps: i64,
+    failure: Option<String>,
+    wall_s: Option<f64>,
+    cpu_s: Option<f64>,
+    peak_bytes: Option<i64>,
+    recipe: i64,
+    data_key: String,
+    begin: String,
+}
+
+impl CellTuple {
+    fn row(self) -> CellRow {
+        CellRow {
+            arm: self.arm,
+            seed: self.seed as u64,
+            uid: self.run_uid,
+            folder: self.folder,
+            state: self.state,
+            attempt: self.attempt as u32,
+            step: (self.step as u64, self.steps as u64),
+            failure: self.failure,
+            wall_s: self.wall_s,
+            cpu_s: self.cpu_s,
+            peak_bytes: self.peak_bytes.map(|bytes| bytes as u64),
+            recipe: self.recipe as u32,
+            data_key: self.data_key,
+            begin: self.begin,
+        }
+    }
+}
+
+fn spelled(nonfinite: Option<&str>) -> f64 {
+    match nonfinite {
+        Some("inf") => f64::INFINITY,
+        Some("-inf") => f64::NEG_INFINITY,
+        _ => f64::NAN,
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -1,0 +1,148 @@
+//! What the database answers, as plain rows in a fixed order. `read` fills them; the report and the
+//! command line consume them. No SQL and no formatting here.
+
+use std::collections::BTreeMap;
+
+/// A study and how it decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyRow {
+    /// Name.
+    pub name: String,
+    /// The question, free text.
+    pub question: String,
+    /// Name of the deciding metric.
+    pub primary: String,
+    /// Differences below this do not matter.
+    pub equal_within: f64,
+    /// Arm that the others are compared to.
+    pub baseline: String,
+    /// Arms of the corrected family.
+    pub confirm: Vec<String>,
+    /// Path of the study file as given.
+    pub file: String,
+    /// The study file, whole.
+    pub source: String,
+}
+
+/// An arm in the order of the study file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ArmRow {
+    /// Name.
+    pub name: String,
+    /// Free text for people; the name where none was given.
+    pub label: String,
+    /// Dotted setting -> JSON value.
+    pub overrides: BTreeMap<String, String>,
+}
+
+/// A cell (arm, seed) and the run it points to. Ordered by arm position, then seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// Run.
+    pub uid: String,
+    /// Folder of the run, relative to the runs folder.
+    pub folder: String,
+    /// planned | running | done | failed | diverged | stale | interrupted.
+    pub state: String,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// Last step seen and steps planned.
+    pub step: (u64, u64),
+    /// Why it failed or diverged.
+    pub failure: Option<String>,
+    /// Wall seconds.
+    pub wall_s: Option<f64>,
+    /// CPU seconds.
+    pub cpu_s: Option<f64>,
+    /// Largest resident set, bytes.
+    pub peak_bytes: Option<u64>,
+    /// Recipe version.
+    pub recipe: u32,
+    /// Key of the data set.
+    pub data_key: String,
+    /// begin.json of the last attempt (JSON), "{}" before it began.
+    pub begin: String,
+}
+
+/// One value of one metric. Ordered by arm position, seed, metric name, step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// Metric name.
+    pub metric: String,
+    /// Step.
+    pub step: u64,
+    /// Value; NaN and infinities restored.
+    pub value: f64,
+}
+
+/// A metric's definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricDef {
+    /// Name.
+    pub name: String,
+    /// Unit, empty for none.
+    pub unit: String,
+    /// higher | lower | none: which way is better.
+    pub direction: String,
+}
+
+/// A picture. Ordered by arm position, seed, name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// File name.
+    pub name: String,
+    /// `swap_grid`, ...
+    pub kind: String,
+    /// Step of the weights that made it.
+    pub step: u64,
+    /// Media type.
+    pub media_type: String,
+    /// What it shows.
+    pub caption: String,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// A stage of a study's runs and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageRow {
+    /// data | teacher | training | evaluation | pictures.
+    pub kind: String,
+    /// Key.
+    pub key: String,
+    /// Runs of the study that use it.
+    pub used_by: u32,
+    /// Wall seconds, where known.
+    pub wall_s: Option<f64>,
+}
+
+/// Everything the report of one study is made from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StudyData {
+    /// The study.
+    pub study: StudyRow,
+    /// Its arms, in the order of the study file.
+    pub arms: Vec<ArmRow>,
+    /// Its cells, by arm position, then seed.
+    pub cells: Vec<CellRow>,
+    /// Every value of every metric, by arm position, seed, metric name, step.
+    pub metrics: Vec<MetricRow>,
+    /// Definitions of the metrics that occur.
+    pub defs: Vec<MetricDef>,
+    /// Pictures, by arm position, seed, name.
+    pub artifacts: Vec<ArtifactRow>,
+    /// Stages that the study's runs use, by kind, then key.
+    pub stages: Vec<StageRow>,
+}

@@ -1,0 +1,51 @@
+//! Why a study cannot be planned or swept.
+
+use std::path::PathBuf;
+
+use crate::data::DataError;
+use crate::store::StoreError;
+
+/// What stops a plan or a sweep as a whole; a single failed run never does.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// Run folders, stages or the database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data set of an arm cannot be read.
+    #[error("arm `{arm}`: {source}")]
+    Data {
+        /// The first arm that names it.
+        arm: String,
+        /// Why.
+        source: DataError,
+    },
+    /// A cell that the study does not have.
+    #[error("the study `{study}` has no {what} `{name}`\n  hint: it has {known}")]
+    NoCell {
+        /// The study.
+        study: String,
+        /// arm, seed.
+        what: &'static str,
+        /// As asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
+    /// The worker executable is not there.
+    #[error(
+        "the worker `{}` is not there\n  hint: `cargo build --bins` builds it beside `dgnet`; `./just sweep` does that by itself",
+        path.display()
+    )]
+    NoWorker {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The system refuses something.
+    #[error("cannot {action}: {source}")]
+    System {
+        /// listen for signals, ...
+        action: &'static str,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}

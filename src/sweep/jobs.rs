@@ -1,0 +1,63 @@
+//! Plan -> jobs: which data sets, teachers and runs have to be made, and what each waits for.
+
+use std::collections::BTreeMap;
+
+use super::plan::{Plan, needs_teacher};
+use super::process::Work;
+use super::scheduler::{Job, JobKind};
+use crate::spec::settings::Mode;
+use crate::store::StageKind;
+
+/// A job, what it works on, and which others take about as long.
+#[derive(Debug, Clone)]
+pub(super) struct Task {
+    pub job: Job,
+    pub work: Work,
+    /// Jobs of one class take about as long as each other.
+    pub class: &'static str,
+}
+
+/// Everything that is open, seed by seed, so that arms can be compared early.
+pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
+    let mut tasks: Vec<Task> = Vec::new();
+    let mut known: BTreeMap<(JobKind, String), usize> = BTreeMap::new();
+    let mut open = plan.open_runs();
+    // stable: arms stay in the order of the study file within a seed
+    open.sort_by_key(|cell| plan.record.cells.iter().position(|other| other.seed == cell.seed));
+    let mut add = |job: Job, work: Work, class| {
+        *known.entry((job.kind, job.key.clone())).or_insert_with(|| {
+            tasks.push(Task { job, work, class });
+            tasks.len() - 1
+        })
+    };
+    for cell in open {
+        let (spec, mut after) = (&cell.spec, Vec::new());
+        if cell.missing.contains(&StageKind::Data) {
+            let key = spec.stages.data.clone();
+            let label = "the drawn people".to_owned();
+            let work = Work::Data(Box::new(spec.settings.data.drawn.clone()));
+            after.push(add(Job { kind: JobKind::Data, key, label, after: vec![] }, work, "data"));
+        }
+        if needs_teacher(spec) && cell.missing.contains(&StageKind::Teacher) {
+            let key = spec.stages.teacher.clone();
+            let label = format!("teacher of seed {}", cell.seed);
+            let job = Job { kind: JobKind::Teacher, key, label, after: after.clone() };
+            after.push(add(job, Work::Teacher(cell.run.clone()), "teacher"));
+        }
+        let label = format!("{} seed {}", cell.arm, cell.seed);
+        let job = Job { kind: JobKind::Run, key: spec.uid.clone(), label, after };
+        let class = match spec.settings.train.mode {
+            Mode::Joint => "joint",
+            Mode::TeacherOnly => "teacher_only",
+        };
+        add(job, Work::Run(cell.run.clone()), class);
+    }
+    tasks
+}
+
+/// How many jobs run at a time when the user does not say: every core busy, none twice.
+pub(super) fn default_slots(plan: &Plan) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = plan.open_runs().iter().map(|cell| cell.spec.settings.train.threads).max();
+    (cores / threads.unwrap_or(1).max(1) as usize).max(1)
+}

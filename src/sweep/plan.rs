@@ -1,0 +1,370 @@
+//! Study -> what there is and what is to be done: every cell with its run, state and missing stages.
+//! Looks at folders, starts nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::error::SweepError;
+use crate::data::fingerprint;
+use crate::spec::settings::{Mode, Settings, TeacherSource};
+use crate::spec::{Study, identity};
+use crate::store::records::{ArmRecord, CellRecord, RunSpec, StageKeys, StudyRecord};
+use crate::store::run_dir::RunIndex;
+use crate::store::{RunDir, RunState, StageKind, Stages};
+
+/// A cell of a study and the run that answers it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedCell {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// The run's specification; of several cells with one run, all have the same uid.
+    pub spec: RunSpec,
+    /// Its folder, which may belong to another study and need not exist yet.
+    pub run: RunDir,
+    /// Where the run stands.
+    pub state: RunState,
+    /// Stages that are not there yet; empty for a run that is over.
+    pub missing: Vec<StageKind>,
+    /// The earlier cell of this study that the run was planned for, if any.
+    pub same_as: Option<(String, u64)>,
+}
+
+impl PlannedCell {
+    /// Whether a sweep has work to do for it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, RunState::Done | RunState::Diverged)
+    }
+
+    /// What a sweep does about it, in a phrase.
+    #[must_use]
+    pub fn action(&self) -> String {
+        if let (Some((arm, seed)), true) = (&self.same_as, self.is_open()) {
+            return format!("shares the run of `{arm}` seed {seed}");
+        }
+        let stages: Vec<_> = self.missing.iter().map(|kind| kind.as_str()).collect();
+        let work = stages.join(", ");
+        match self.state {
+            RunState::Done => "nothing".into(),
+            RunState::Diverged => "nothing: it diverged".into(),
+            RunState::Running => "nothing: a worker is at it".into(),
+            RunState::Planned => work,
+            RunState::Failed => format!("tries again: {work}"),
+            RunState::Stale | RunState::Interrupted => format!("resumes: {work}"),
+        }
+    }
+}
+
+/// A study laid over its runs folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Name of the study.
+    pub study: String,
+    /// Cells by arm position, then seed.
+    pub cells: Vec<PlannedCell>,
+    /// Seeds per arm.
+    pub seeds: usize,
+    /// Comparisons in the corrected family.
+    pub confirm: usize,
+    /// Stages that are missing and used by more than one open run: kind, key, runs.
+    pub shared: Vec<(StageKind, String, usize)>,
+    /// The study as its folder records it.
+    pub record: StudyRecord,
+    /// What is allowed but probably not meant.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Runs that a sweep has to train, each once.
+    #[must_use]
+    pub fn open_runs(&self) -> Vec<&PlannedCell> {
+        self.cells.iter().filter(|cell| cell.is_open() && cell.same_as.is_none()).collect()
+    }
+
+    /// Smallest two-sided p that a sign-flip test with these seeds can reach.
+    #[must_use]
+    pub fn smallest_p(&self) -> f64 {
+        (2.0 * 0.5_f64.powi(self.seeds as i32)).min(1.0)
+    }
+
+    /// Seeds that Holm's correction needs over the `confirm` family at 5 %.
+    #[must_use]
+    pub fn seeds_needed(&self) -> u32 {
+        seeds_for_family(self.confirm)
+    }
+
+    /// Keeps one cell only.
+    ///
+    /// # Errors
+    /// [`SweepError::NoCell`] for an arm or seed that the study does not have.
+    pub fn only(mut self, arm: &str, seed: u64) -> Result<Self, SweepError> {
+        let known = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
+        let none = |what, name: String, known| SweepError::NoCell {
+            study: self.study.clone(),
+            what,
+            name,
+            known,
+        };
+        if !self.cells.iter().any(|cell| cell.arm == arm) {
+            let arms = self.cells.iter().map(|cell| cell.arm.clone()).collect();
+            return Err(none("arm", arm.into(), known(arms)));
+        }
+        if !self.cells.iter().any(|cell| cell.seed == seed) {
+            let seeds = self.cells.iter().map(|cell| cell.seed.to_string()).collect();
+            return Err(none("seed", seed.to_string(), known(seeds)));
+        }
+        self.cells.retain(|cell| cell.arm == arm && cell.seed == seed);
+        self.cells.iter_mut().for_each(|cell| cell.same_as = None);
+        Ok(self)
+    }
+}
+
+/// Smallest n with `family * 2 / 2^n <= 0.05`: 6, 7, 8, 9, 10 for 1, 3, 6, 12, 25 comparisons.
+#[must_use]
+pub fn seeds_for_family(family: usize) -> u32 {
+    let family = family.max(1) as f64;
+    (1..64).find(|n| family * 2.0 * 0.5_f64.powi(*n) <= 0.05).map_or(64, |n| n as u32)
+}
+
+/// Whether the run trains the teacher that its key names.
+#[must_use]
+pub fn trains_teacher(settings: &Settings) -> bool {
+    settings.teacher.source == TeacherSource::Train
+}
+
+/// Lays a study over a runs folder.
+///
+/// # Errors
+/// A data set that cannot be read, a damaged record, names that would leave the folder.
+pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
+    let index = RunIndex::scan(runs_root)?;
+    let stages = Stages::new(runs_root);
+    let mut fingerprints = BTreeMap::new();
+    let mut cells: Vec<PlannedCell> = Vec::new();
+    let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
+    for arm in &study.arms {
+        let data_key = data_key(&arm.name, &arm.settings, &mut fingerprints)?;
+        for &seed in &study.seeds {
+            let keys = identity::stage_keys(&arm.settings, seed, &data_key);
+            let spec = RunSpec {
+                study: study.name.clone(),
+                arm: arm.name.clone(),
+                seed,
+                uid: identity::run_uid(&arm.settings, seed, &data_key),
+                recipe: identity::RECIPE_VERSION,
+                stages: StageKeys {
+                    data: keys.data,
+                    teacher: keys.teacher,
+                    training: keys.training,
+                    evaluation: keys.evaluation,
+                    pictures: keys.pictures,
+                },
+                overrides: arm.overrides.clone(),
+                settings: arm.settings.clone(),
+            };
+            let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
+            let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
+            let run = match (earlier, index.find(&spec.uid)?) {
+                (_, Some(run)) => run,
+                (Some(cell), None) => cell.run.clone(),
+                (None, None) => RunDir::of(runs_root, &spec)?,
+            };
+            let state = run.state()?;
+            let missing = missing(&stages, state, &spec);
+            first_of.entry(spec.uid.clone()).or_insert(cells.len());
+            let arm = arm.name.clone();
+            cells.push(PlannedCell { arm, seed, spec, run, state, missing, same_as });
+        }
+    }
+    Ok(Plan {
+        study: study.name.clone(),
+        seeds: study.seeds.len(),
+        confirm: study.confirm.len(),
+        shared: shared(&cells),
+        record: record(study, &cells),
+        notes: study.notes.clone(),
+        cells,
+    })
+}
+
+fn data_key(
+    arm: &str,
+    settings: &Settings,
+    known: &mut BTreeMap<PathBuf, String>,
+) -> Result<String, SweepError> {
+    let Some(path) = &settings.data.path else {
+        return Ok(identity::drawn_key(&settings.data.drawn));
+    };
+    let path = PathBuf::from(path);
+    if let Some(key) = known.get(&path) {
+        return Ok(key.clone());
+    }
+    let key = fingerprint::of_folder(&path)
+        .map_err(|source| SweepError::Data { arm: arm.to_owned(), source })?;
+    known.insert(path, key.clone());
+    Ok(key)
+}
+
+fn missing(stages: &Stages, state: RunState, spec: &RunSpec) -> Vec<StageKind> {
+    if matches!(state, RunState::Done | RunState::Diverged) {
+        return Vec::new();
+    }
+    let settings = &spec.settings;
+    let mut found = Vec::new();
+    let there = |kind, key: &str| stages.published(kind, key).is_some();
+    if settings.data.path.is_none() && !there(StageKind::Data, &spec.stages.data) {
+        found.push(StageKind::Data);
+    }
+    if needs_teacher(spec) && !there(StageKind::Teacher, &spec.stages.teacher) {
+        found.push(StageKind::Teacher);
+    }
+    let joint = settings.train.mode == Mode::Joint;
+    if joint && !there(StageKind::Training, &spec.stages.training) {
+        found.push(StageKind::Training);
+    }
+    if !there(StageKind::Evaluation, &spec.stages.evaluation) {
+        found.push(StageKind::Evaluation);
+    }
+    if joint && settings.pictures.grid > 0 && !there(StageKind::Pictures, &spec.stages.pictures) {
+        found.push(StageKind::Pictures);
+    }
+    found
+}
+
+/// Whether a teacher has to be trained before the run can.
+#[must_use]
+pub fn needs_teacher(spec: &RunSpec) -> bool {
+    !spec.stages.teacher.is_empty() && trains_teacher(&spec.settings)
+}
+
+fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
+    let mut users: BTreeMap<(StageKind, &str), BTreeSet<&str>> = BTreeMap::new();
+    for cell in cells {
+        let keys = &cell.spec.stages;
+        for kind in &cell.missing {
+            let key = match kind {
+                StageKind::Data => &keys.data,
+                StageKind::Teacher => &keys.teacher,
+                StageKind::Training => &keys.training,
+                StageKind::Evaluation => &keys.evaluation,
+                StageKind::Pictures => &keys.pictures,
+            };
+            users.entry((*kind, key)).or_default().insert(&cell.spec.uid);
+        }
+    }
+    let several = users.into_iter().filter(|(_, uids)| uids.len() > 1);
+    several.map(|((kind, key), uids)| (kind, key.to_owned(), uids.len())).collect()
+}
+
+fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
+    StudyRecord {
+        name: study.name.clone(),
+        question: study.question.clone(),
+        primary: study.primary.clone(),
+        equal_within: study.equal_within,
+        baseline: study.baseline.clone(),
+        confirm: study.confirm.clone(),
+        file: study.file.display().to_string(),
+        source: study.source.clone(),
+        arms: study
+            .arms
+            .iter()
+            .map(|arm| ArmRecord {
+                name: arm.name.clone(),
+                label: arm.label.clone(),
+                overrides: arm.overrides.clone(),
+            })
+            .collect(),
+        cells: cells
+            .iter()
+            .map(|cell| CellRecord {
+                arm: cell.arm.clone(),
+                seed: cell.seed,
+                uid: cell.spec.uid.clone(),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
+mod tests {
+    use super::*;
+
+    fn study(arms: &[(&str, f64)], seeds: &[u64]) -> Study {
+        let arms = arms.iter().map(|(name, lambda)| {
+            let mut settings = Settings::default();
+            settings.loss.lambda_prim = *lambda;
+            crate::spec::Arm {
+                name: (*name).into(),
+                label: (*name).into(),
+                overrides: BTreeMap::new(),
+                settings,
+            }
+        });
+        Study {
+            name: "s".into(),
+            question: String::new(),
+            file: "s.yaml".into(),
+            source: "study: s".into(),
+            primary: "mAP".into(),
+            equal_within: 0.005,
+            seeds: seeds.to_vec(),
+            baseline: "full".into(),
+            confirm: vec![],
+            arms: arms.collect(),
+            notes: vec![],
+        }
+    }
+
+    #[test]
+    fn the_seeds_that_holm_needs() {
+        let needed = [1, 3, 6, 12, 25].map(seeds_for_family);
+        assert_eq!(needed, [6, 7, 8, 9, 10]);
+    }
+
+    #[test]
+    fn equal_cells_share_a_run_and_teachers_are_shared_by_seed() {
+        let runs = tempfile::tempdir().unwrap();
+        let study = study(&[("full", 2.0), ("same", 2.0), ("less", 1.0)], &[1, 2]);
+        let plan = plan(&study, runs.path()).unwrap();
+        assert_eq!((plan.cells.len(), plan.open_runs().len()), (6, 4));
+        let same = &plan.cells[2];
+        assert_eq!(same.same_as, Some(("full".into(), 1)));
+        assert!(same.run.path().ends_with(format!("s/full/seed-1-{}", &same.spec.uid[..8])));
+        let teachers: Vec<_> =
+            plan.shared.iter().filter(|shared| shared.0 == StageKind::Teacher).collect();
+        assert_eq!(teachers.iter().map(|shared| shared.2).collect::<Vec<_>>(), [2, 2]);
+        assert_eq!(plan.smallest_p(), 0.5);
+    }
+
+    #[test]
+    fn a_finished_run_leaves_nothing_to_do_also_for_another_study() {
+        let runs = tempfile::tempdir().unwrap();
+        let first = plan(&study(&[("full", 2.0)], &[1]), runs.path()).unwrap();
+        let run = RunDir::create(runs.path(), &first.cells[0].spec).unwrap();
+        std::fs::write(
+            run.path().join("end.json"),
+            r#"{"state":"done","reason":null,"attempt":1,"step":1,"ended_at":1,"wall_s":1,"cpu_s":1,"peak_bytes":1}"#,
+        )
+        .unwrap();
+        let mut other = study(&[("renamed", 2.0)], &[1]);
+        other.name = "t".into();
+        let second = plan(&other, runs.path()).unwrap();
+        assert!(second.open_runs().is_empty());
+        assert_eq!(second.cells[0].run, run);
+        assert_eq!(second.cells[0].action(), "nothing");
+    }
+
+    #[test]
+    fn an_unknown_cell_is_refused_with_what_there_is() {
+        let runs = tempfile::tempdir().unwrap();
+        let made = || plan(&study(&[("full", 2.0), ("less", 1.0)], &[1, 2]), runs.path()).unwrap();
+        let text = made().only("ful", 1).unwrap_err().to_string();
+        assert!(text.contains("no arm `ful`") && text.contains("full, less"), "{text}");
+        assert!(made().only("full", 3).is_err());
+        assert_eq!(made().only("less", 2).unwrap().cells.len(), 1);
+    }
+}

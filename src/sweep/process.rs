@@ -1,0 +1,330 @@
+//! Worker processes and the drawing of data: the executor behind the scheduler. Reads how a worker ended
+//! from its exit status and its run folder; trains nothing itself.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::error::SweepError;
+use super::scheduler::{Executor, Job, JobState, Outcome, Wish};
+use crate::data::drawn;
+use crate::spec::settings::Drawn;
+use crate::store::records::{EndState, Heartbeat};
+use crate::store::run_dir::read_heartbeat;
+use crate::store::{RunDir, RunState, StageKind, Stages};
+
+/// The name of the executable that trains.
+const WORKER: &str = "dgnet-worker";
+/// Lines of a worker's standard error that a reason quotes.
+const QUOTED_LINES: usize = 6;
+/// Time between two looks at running jobs.
+pub const ROUND: Duration = Duration::from_millis(100);
+
+/// What a job works on.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Draws people into the stage.
+    Data(Box<Drawn>),
+    /// Trains the teacher that this run needs.
+    Teacher(RunDir),
+    /// Trains, evaluates and pictures a run.
+    Run(RunDir),
+}
+
+/// Starts workers and threads for jobs and watches them.
+#[derive(Debug)]
+pub struct Workers {
+    runs_root: PathBuf,
+    executable: PathBuf,
+    stages: Stages,
+    jobs: Vec<(Job, Work)>,
+    running: Vec<Option<Running>>,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process {
+        child: Child,
+        /// Length of its log when it started: what came before is of earlier attempts.
+        log_from: u64,
+    },
+    /// Another sweep's worker holds the run; wait for what becomes of it.
+    Elsewhere,
+    Thread {
+        handle: Option<JoinHandle<Result<(), String>>>,
+        drawn: Arc<(AtomicU64, AtomicU64)>,
+    },
+}
+
+/// The worker executable beside this one.
+///
+/// # Errors
+/// [`SweepError::NoWorker`] when it is not there.
+pub fn worker_executable() -> Result<PathBuf, SweepError> {
+    let own = std::env::current_exe()
+        .map_err(|source| SweepError::System { action: "find this program", source })?;
+    let path = own.with_file_name(WORKER);
+    if path.is_file() { Ok(path) } else { Err(SweepError::NoWorker { path }) }
+}
+
+impl Workers {
+    /// An executor for these jobs.
+    pub fn new(runs_root: &Path, executable: PathBuf, jobs: Vec<(Job, Work)>) -> Self {
+        let running = jobs.iter().map(|_| None).collect();
+        Self {
+            runs_root: runs_root.to_owned(),
+            executable,
+            stages: Stages::new(runs_root),
+            jobs,
+            running,
+        }
+    }
+
+    /// The last sign of life of a running job.
+    pub fn heartbeat(&self, job: usize) -> Option<Heartbeat> {
+        if let Some(Running::Thread { drawn, .. }) = &self.running[job] {
+            let (step, of) = (drawn.0.load(Ordering::Relaxed), drawn.1.load(Ordering::Relaxed));
+            return Some(Heartbeat { beat: step, phase: "drawing people".into(), step, of });
+        }
+        match &self.jobs[job].1 {
+            Work::Run(run) => run.heartbeat(),
+            Work::Teacher(_) => {
+                let folders = self.stages.in_progress(StageKind::Teacher, &self.jobs[job].0.key);
+                folders
+                    .iter()
+                    .filter_map(|folder| read_heartbeat(folder))
+                    .max_by_key(|beat| beat.step)
+            }
+            Work::Data(_) => None,
+        }
+    }
+
+    /// The folder of a job that is a run.
+    pub fn run(&self, job: usize) -> Option<&RunDir> {
+        match &self.jobs[job].1 {
+            Work::Run(run) => Some(run),
+            Work::Teacher(_) | Work::Data(_) => None,
+        }
+    }
+
+    fn spawn(&self, job: usize) -> Result<Running, String> {
+        let (verb, target) = match &self.jobs[job].1 {
+            Work::Run(run) => ("run", vec![run.path().to_owned()]),
+            Work::Teacher(run) => ("teacher", vec!["--job".into(), run.spec_file()]),
+            Work::Data(_) => return Err("a data set is drawn by a thread".into()),
+        };
+        let log = self.log(job);
+        let refused = |error: std::io::Error| {
+            format!("cannot start `{}`: {error}", self.executable.display())
+        };
+        if let Some(folder) = log.parent() {
+            std::fs::create_dir_all(folder).map_err(refused)?;
+        }
+        let log_from = std::fs::metadata(&log).map_or(0, |metadata| metadata.len());
+        let stderr = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
+        Command::new(&self.executable)
+            .args([verb, "--runs"])
+            .arg(&self.runs_root)
+            .args(target)
+            .env("DGNET_PARENT", std::process::id().to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .process_group(0)
+            .spawn()
+            .map(|child| Running::Process { child, log_from })
+            .map_err(refused)
+    }
+
+    fn log(&self, job: usize) -> PathBuf {
+        match &self.jobs[job].1 {
+            Work::Run(run) => run.path().join("worker.log"),
+            Work::Teacher(_) | Work::Data(_) => {
+                let key = &self.jobs[job].0.key;
+                self.stages.dir(StageKind::Teacher, key).with_file_name(format!("{key}.log"))
+            }
+        }
+    }
+
+    fn draw(&self, job: usize, settings: &Drawn) -> Running {
+        let counts = Arc::new((AtomicU64::new(0), AtomicU64::new(0)));
+        let (stages, key) = (self.stages.clone(), self.jobs[job].0.key.clone());
+        let (settings, seen) = (settings.clone(), Arc::clone(&counts));
+        let handle = std::thread::spawn(move || {
+            let work = stages.work(StageKind::Data, &key).map_err(|error| error.to_string())?;
+            drawn::draw(&settings, work.path(), &|done, total| {
+                seen.0.store(done, Ordering::Relaxed);
+                seen.1.store(total, Ordering::Relaxed);
+            })
+            .map_err(|error| error.to_string())?;
+            stages.publish(work).map(drop).map_err(|error| error.to_string())
+        });
+        Running::Thread { handle: Some(handle), drawn: counts }
+    }
+
+    /// How a worker that has exited ended its job.
+    fn outcome(&mut self, job: usize, status: ExitStatus, log_from: u64) -> Option<Outcome> {
+        let log = self.log(job);
+        let quote = || last_lines(&log, log_from, QUOTED_LINES);
+        match (&self.jobs[job].1, status.code()) {
+            (_, Some(130)) => Some(Outcome::Interrupted),
+            (Work::Run(_), Some(4)) => {
+                self.running[job] = Some(Running::Elsewhere);
+                None
+            }
+            (Work::Run(run), _) => {
+                Some(ended(run).unwrap_or_else(|| Outcome::Died(death(status, &quote()))))
+            }
+            (_, Some(0)) => {
+                let key = &self.jobs[job].0.key;
+                Some(match self.stages.published(StageKind::Teacher, key) {
+                    Some(_) => Outcome::Done,
+                    None => Outcome::Failed(format!("the worker left no teacher\n{}", quote())),
+                })
+            }
+            (_, Some(3)) => Some(Outcome::Diverged(quote())),
+            (_, Some(1 | 2)) => Some(Outcome::Failed(quote())),
+            _ => Some(Outcome::Died(death(status, &quote()))),
+        }
+    }
+}
+
+impl Executor for Workers {
+    fn start(&mut self, job: usize) -> Result<(), String> {
+        let started = match self.jobs[job].1.clone() {
+            Work::Data(settings) => self.draw(job, &settings),
+            Work::Teacher(_) | Work::Run(_) => self.spawn(job)?,
+        };
+        self.running[job] = Some(started);
+        Ok(())
+    }
+
+    fn poll(&mut self, job: usize) -> Option<Outcome> {
+        // let go of by `stop`
+        let Some(running) = self.running[job].as_mut() else { return Some(Outcome::Interrupted) };
+        let outcome = match running {
+            Running::Process { child, log_from } => match (child.try_wait(), *log_from) {
+                (Ok(None), _) => None,
+                (Ok(Some(status)), log_from) => self.outcome(job, status, log_from),
+                (Err(error), _) => {
+                    Some(Outcome::Died(format!("its worker cannot be watched: {error}")))
+                }
+            },
+            Running::Elsewhere => match &self.jobs[job].1 {
+                Work::Run(run) => elsewhere(run),
+                _ => None,
+            },
+            Running::Thread { handle, .. } => {
+                if handle.as_ref().is_some_and(|handle| !handle.is_finished()) {
+                    return None;
+                }
+                Some(match handle.take().map(JoinHandle::join) {
+                    Some(Ok(Ok(()))) | None => Outcome::Done,
+                    Some(Ok(Err(reason))) => Outcome::Failed(reason),
+                    Some(Err(_)) => Outcome::Failed("internal error: the drawing panicked".into()),
+                })
+            }
+        };
+        if outcome.is_some() {
+            self.running[job] = None;
+        }
+        outcome
+    }
+
+    fn stop(&mut self, job: usize, at_once: bool) {
+        let signal = if at_once { Signal::KILL } else { Signal::TERM };
+        if let Some(Running::Process { child, .. }) = &self.running[job] {
+            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+            // a worker that is gone already needs no signal
+            let _ = pid.map(|pid| kill_process_group(pid, signal));
+        } else if at_once || matches!(self.running[job], Some(Running::Elsewhere)) {
+            // a thread ends with this process, and leaves nothing that counts as a stage
+            self.running[job] = None;
+        }
+    }
+
+    fn round(&mut self, _states: &[JobState]) -> Wish {
+        std::thread::sleep(ROUND);
+        Wish::Go
+    }
+
+    fn give_up(&mut self, job: usize, reason: &str) {
+        if let Work::Run(run) = &self.jobs[job].1
+            && let Err(error) = run.give_up(reason)
+        {
+            tracing::warn!("{}: {error}", self.jobs[job].0.label);
+        }
+    }
+}
+
+/// What the terminal record says; `None` without one.
+fn ended(run: &RunDir) -> Option<Outcome> {
+    let end = match run.end() {
+        Ok(end) => end?,
+        Err(error) => return Some(Outcome::Failed(error.to_string())),
+    };
+    let reason = end.reason.unwrap_or_else(|| "no reason given".into());
+    Some(match end.state {
+        EndState::Done => Outcome::Done,
+        EndState::Failed => Outcome::Failed(reason),
+        EndState::Diverged => Outcome::Diverged(reason),
+    })
+}
+
+fn elsewhere(run: &RunDir) -> Option<Outcome> {
+    match run.state() {
+        Ok(RunState::Running) => None,
+        Ok(RunState::Interrupted) => Some(Outcome::Interrupted),
+        Ok(_) => Some(ended(run).unwrap_or_else(|| {
+            Outcome::Died("another process was at the run and went away".into())
+        })),
+        Err(error) => Some(Outcome::Failed(error.to_string())),
+    }
+}
+
+fn death(status: ExitStatus, quote: &str) -> String {
+    let how = match (status.signal(), status.code()) {
+        (Some(9), _) => {
+            "its worker was killed by signal 9 (SIGKILL; often the system ran out of memory)".into()
+        }
+        (Some(signal), _) => format!("its worker was killed by signal {signal}"),
+        (None, Some(code)) => {
+            format!("its worker exited with code {code} without a terminal record")
+        }
+        (None, None) => "its worker went away".into(),
+    };
+    if quote.is_empty() { how } else { format!("{how}\n{quote}") }
+}
+
+/// The last lines of a file after an offset, as much of them as a reason needs.
+fn last_lines(path: &Path, from: u64, lines: usize) -> String {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(4096).max(from)))?;
+        let mut bytes = Vec::new();
+        file.take(4096).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "process_tests.rs"]
+mod tests;

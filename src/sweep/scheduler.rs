@@ -1,0 +1,341 @@
+//! Which job runs when: dependencies, slots, retries, stopping. Knows nothing of processes, files or
+//! training; an [`Executor`] does the work, so that tests need no worker.
+
+/// A job has this many chances to die before it is given up.
+pub const TRIES: u32 = 3;
+
+/// What a job makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum JobKind {
+    /// A drawn data set.
+    Data,
+    /// A teacher.
+    Teacher,
+    /// A run.
+    Run,
+}
+
+/// One piece of work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// What it makes.
+    pub kind: JobKind,
+    /// Key of the stage, or uid of the run.
+    pub key: String,
+    /// For people: `full seed 2`.
+    pub label: String,
+    /// Indices of the jobs that must be done before.
+    pub after: Vec<usize>,
+}
+
+/// How an attempt at a job ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is there.
+    Done,
+    /// It failed and said why.
+    Failed(String),
+    /// A loss or weight was not finite.
+    Diverged(String),
+    /// It stopped on request and can go on later.
+    Interrupted,
+    /// The process went away without a word; trying again makes sense.
+    Died(String),
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JobState {
+    /// Not started.
+    Waiting,
+    /// Running.
+    Running,
+    /// Done.
+    Done,
+    /// Failed, or something that it needs did.
+    Failed(String),
+    /// Not finite.
+    Diverged(String),
+    /// Stopped, or never started because of a stop.
+    Interrupted,
+}
+
+impl JobState {
+    /// Whether nothing more will happen to it.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+/// What the outside wants, asked once per round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// Go on.
+    Go,
+    /// Start nothing more; let running jobs save what they have and stop.
+    Stop,
+    /// End running jobs at once.
+    Kill,
+}
+
+/// Does the work of jobs, named by their index.
+pub trait Executor {
+    /// Starts a job, again after it died.
+    ///
+    /// # Errors
+    /// A reason why it can never start.
+    fn start(&mut self, job: usize) -> Result<(), String>;
+    /// How a running job ended; `None` while it runs.
+    fn poll(&mut self, job: usize) -> Option<Outcome>;
+    /// Asks a running job to stop, or ends it.
+    fn stop(&mut self, job: usize, at_once: bool);
+    /// Records that a job is given up and why, where its own worker did not.
+    fn give_up(&mut self, job: usize, reason: &str);
+    /// Called once per round with every job's state: waits a moment and tells what is wanted.
+    fn round(&mut self, states: &[JobState]) -> Wish;
+}
+
+/// Runs all jobs, at most `slots` at a time, in the order given as far as their dependencies allow.
+///
+/// One failed job stops only those that need it.
+pub fn run(jobs: &[Job], slots: usize, executor: &mut dyn Executor) -> Vec<JobState> {
+    let mut schedule = Schedule {
+        jobs,
+        states: vec![JobState::Waiting; jobs.len()],
+        tries: vec![0; jobs.len()],
+        wish: Wish::Go,
+    };
+    loop {
+        schedule.poll(executor);
+        if schedule.wish == Wish::Go {
+            schedule.fail_dependants(executor);
+            schedule.start(slots.max(1), executor);
+        }
+        if schedule.is_over() {
+            break;
+        }
+        let wish = executor.round(&schedule.states).max(schedule.wish);
+        if wish > schedule.wish {
+            schedule.wish = wish;
+            for job in schedule.running() {
+                executor.stop(job, wish == Wish::Kill);
+            }
+        }
+    }
+    for state in &mut schedule.states {
+        if *state == JobState::Waiting {
+            *state = JobState::Interrupted;
+        }
+    }
+    schedule.states
+}
+
+struct Schedule<'a> {
+    jobs: &'a [Job],
+    states: Vec<JobState>,
+    tries: Vec<u32>,
+    wish: Wish,
+}
+
+impl Schedule<'_> {
+    fn running(&self) -> Vec<usize> {
+        (0..self.jobs.len()).filter(|job| self.states[*job] == JobState::Running).collect()
+    }
+
+    fn is_over(&self) -> bool {
+        let none_runs = self.running().is_empty();
+        none_runs && (self.wish > Wish::Go || self.states.iter().all(JobState::is_over))
+    }
+
+    fn poll(&mut self, executor: &mut dyn Executor) {
+        for job in self.running() {
+            let Some(outcome) = executor.poll(job) else { continue };
+            self.states[job] = match outcome {
+                Outcome::Done => JobState::Done,
+                Outcome::Failed(reason) => JobState::Failed(reason),
+                Outcome::Diverged(reason) => JobState::Diverged(reason),
+                Outcome::Interrupted => JobState::Interrupted,
+                // killed on our own request: nothing is wrong with it
+                Outcome::Died(_) if self.wish > Wish::Go => JobState::Interrupted,
+                Outcome::Died(_) if self.tries[job] < TRIES => JobState::Waiting,
+                Outcome::Died(reason) => {
+                    let reason = format!("died {TRIES} times, at last: {reason}");
+                    executor.give_up(job, &reason);
+                    JobState::Failed(reason)
+                }
+            };
+        }
+    }
+
+    fn fail_dependants(&mut self, executor: &mut dyn Executor) {
+        for job in 0..self.jobs.len() {
+            if self.states[job] != JobState::Waiting {
+                continue;
+            }
+            let failed =
+                self.jobs[job].after.iter().find_map(|needed| match &self.states[*needed] {
+                    JobState::Failed(reason) | JobState::Diverged(reason) => Some((needed, reason)),
+                    _ => None,
+                });
+            if let Some((needed, reason)) = failed {
+                let reason = format!("{} failed: {reason}", self.jobs[*needed].label);
+                executor.give_up(job, &reason);
+                self.states[job] = JobState::Failed(reason);
+            } else if self.jobs[job]
+                .after
+                .iter()
+                .any(|at| self.states[*at] == JobState::Interrupted)
+            {
+                self.states[job] = JobState::Interrupted;
+            }
+        }
+    }
+
+    fn start(&mut self, slots: usize, executor: &mut dyn Executor) {
+        let mut free = slots.saturating_sub(self.running().len());
+        for job in 0..self.jobs.len() {
+            let ready = self.states[job] == JobState::Waiting
+                && self.jobs[job].after.iter().all(|needed| self.states[*needed] == JobState::Done);
+            if free == 0 {
+                break;
+            }
+            if ready {
+                self.tries[job] += 1;
+                self.states[job] = match executor.start(job) {
+                    Ok(()) => {
+                        free -= 1;
+                        JobState::Running
+                    }
+                    Err(reason) => {
+                        executor.give_up(job, &reason);
+                        JobState::Failed(reason)
+                    }
+                };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Every start takes its next outcome from a script, `Done` when there is none, after one round.
+    #[derive(Default)]
+    struct Fake {
+        script: BTreeMap<usize, Vec<Outcome>>,
+        running: BTreeMap<usize, Outcome>,
+        waits: BTreeMap<usize, u32>,
+        log: Vec<String>,
+        most: usize,
+        wishes: Vec<Wish>,
+        /// Whether jobs take no notice of a gentle stop.
+        deaf: bool,
+    }
+
+    impl Executor for Fake {
+        fn start(&mut self, job: usize) -> Result<(), String> {
+            self.log.push(format!("start {job}"));
+            let script = self.script.entry(job).or_default();
+            let outcome = if script.is_empty() { Outcome::Done } else { script.remove(0) };
+            self.running.insert(job, outcome);
+            self.waits.insert(job, 1);
+            self.most = self.most.max(self.running.len());
+            Ok(())
+        }
+        fn poll(&mut self, job: usize) -> Option<Outcome> {
+            let wait = self.waits.get_mut(&job).unwrap();
+            if *wait > 0 {
+                *wait -= 1;
+                return None;
+            }
+            self.running.remove(&job)
+        }
+        fn stop(&mut self, job: usize, at_once: bool) {
+            self.log.push(format!("{} {job}", if at_once { "kill" } else { "stop" }));
+            let outcome =
+                if at_once { Outcome::Died("killed".into()) } else { Outcome::Interrupted };
+            self.waits.insert(job, if self.deaf && !at_once { u32::MAX } else { 0 });
+            self.running.insert(job, outcome);
+        }
+        fn give_up(&mut self, job: usize, reason: &str) {
+            self.log.push(format!("give up {job}: {reason}"));
+        }
+        fn round(&mut self, _states: &[JobState]) -> Wish {
+            if self.wishes.is_empty() { Wish::Go } else { self.wishes.remove(0) }
+        }
+    }
+
+    fn job(label: &str, after: &[usize]) -> Job {
+        Job { kind: JobKind::Run, key: label.into(), label: label.into(), after: after.to_vec() }
+    }
+
+    #[test]
+    fn dependencies_come_first_and_slots_are_kept() {
+        let jobs = [
+            job("data", &[]),
+            job("teacher 1", &[0]),
+            job("teacher 2", &[0]),
+            job("a", &[1]),
+            job("b", &[2]),
+            job("c", &[1]),
+        ];
+        let mut fake = Fake::default();
+        let states = run(&jobs, 2, &mut fake);
+        assert!(states.iter().all(|state| *state == JobState::Done));
+        assert_eq!(fake.most, 2);
+        assert_eq!(fake.log.join(" "), "start 0 start 1 start 2 start 3 start 4 start 5");
+    }
+
+    #[test]
+    fn a_failed_teacher_fails_its_runs_and_no_other() {
+        let jobs = [job("teacher 1", &[]), job("teacher 2", &[]), job("a", &[0]), job("b", &[1])];
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::Failed("no memory".into())]);
+        let states = run(&jobs, 1, &mut fake);
+        assert_eq!(states[2], JobState::Failed("teacher 1 failed: no memory".into()));
+        assert_eq!(states[3], JobState::Done);
+        assert!(fake.log.contains(&"give up 2: teacher 1 failed: no memory".to_owned()));
+    }
+
+    #[test]
+    fn a_dead_worker_is_started_again_twice() {
+        let died = || Outcome::Died("killed by signal 9".into());
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![died(), died()]);
+        fake.script.insert(1, vec![died(), died(), died()]);
+        let states = run(&[job("a", &[]), job("b", &[])], 2, &mut fake);
+        assert_eq!(states[0], JobState::Done);
+        assert_eq!(states[1], JobState::Failed("died 3 times, at last: killed by signal 9".into()));
+        assert_eq!(fake.log.iter().filter(|line| *line == "start 1").count(), 3);
+    }
+
+    #[test]
+    fn a_failed_or_diverged_run_stops_nobody() {
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::Diverged("loss is nan".into())]);
+        fake.script.insert(1, vec![Outcome::Failed("x".into())]);
+        let jobs = [job("a", &[]), job("b", &[]), job("c", &[])];
+        let states = run(&jobs, 1, &mut fake);
+        assert_eq!(states[2], JobState::Done);
+        assert_eq!(states[0], JobState::Diverged("loss is nan".into()));
+    }
+
+    #[test]
+    fn the_first_signal_stops_gently_and_the_second_kills() {
+        let jobs = [job("a", &[]), job("b", &[])];
+        let mut fake = Fake { wishes: vec![Wish::Stop], ..Fake::default() };
+        let states = run(&jobs, 1, &mut fake);
+        assert_eq!(states, [JobState::Interrupted, JobState::Interrupted]);
+        assert_eq!(fake.log.join(", "), "start 0, stop 0");
+
+        let mut fake = Fake { wishes: vec![Wish::Stop, Wish::Kill], deaf: true, ..Fake::default() };
+        let states = run(&jobs, 1, &mut fake);
+        assert_eq!(states, [JobState::Interrupted, JobState::Interrupted]);
+        assert_eq!(fake.log.join(", "), "start 0, stop 0, kill 0");
+    }
+}

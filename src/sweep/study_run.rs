@@ -1,0 +1,216 @@
+//! The sweep of one study: makes every missing data set, teacher and run, keeps the database up to
+//! date, and tells how every cell ended. The report is the command line's next step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::error::SweepError;
+use super::indexing::Indexing;
+use super::jobs::{Task, default_slots, tasks};
+use super::plan::Plan;
+use super::process::{ROUND, Workers, worker_executable};
+use super::progress::{Progress, Seen};
+use super::scheduler::{self, Executor, Job, JobKind, JobState, Outcome, Wish};
+use crate::store::files::create_folder;
+use crate::store::{RunDir, RunLock, RunState, Stages, StoreError, study_dir};
+
+/// Ask for a stop: the keyboard, a batch system, a terminal that closes.
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// How to sweep.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Jobs at a time; cores / threads without it.
+    pub jobs: Option<usize>,
+}
+
+/// How a cell stands after a sweep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CellEnd {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// State of its run.
+    pub state: RunState,
+    /// Why it failed or diverged.
+    pub reason: Option<String>,
+    /// Its folder.
+    pub run: RunDir,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Every cell that was asked for.
+    pub cells: Vec<CellEnd>,
+    /// Data sets, teachers and runs that were made.
+    pub made: usize,
+    /// Whether it was asked to stop before everything was done.
+    pub interrupted: bool,
+    /// Whether the results are in the database; `false` while another sweep's writer is behind.
+    pub indexed: bool,
+}
+
+impl Summary {
+    /// Cells in a state.
+    #[must_use]
+    pub fn count(&self, state: RunState) -> usize {
+        self.cells.iter().filter(|cell| cell.state == state).count()
+    }
+}
+
+/// Makes everything that a plan says is missing.
+///
+/// # Errors
+/// Another sweep of the same study, a folder that cannot be written, no worker executable. A run that
+/// fails is no error: its cell says so.
+pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary, SweepError> {
+    let folder = study_dir::folder(runs_root, &plan.study)?;
+    create_folder(&folder)?;
+    let lock_file = folder.join(".sweep.lock");
+    let _lock = RunLock::acquire_file(&lock_file)?.ok_or_else(|| StoreError::Locked {
+        what: format!("the study `{}`", plan.study),
+        path: lock_file,
+        hint: "a sweep of it is running; wait for it, or stop it and start again".into(),
+    })?;
+    study_dir::write(runs_root, &plan.record)?;
+    let tasks = tasks(plan);
+    if !tasks.is_empty() {
+        Stages::new(runs_root).remove_abandoned();
+    }
+    for cell in plan.open_runs() {
+        if !cell.run.spec_file().is_file() {
+            RunDir::create(runs_root, &cell.spec)?;
+        }
+        if cell.state == RunState::Failed {
+            cell.run.reopen()?;
+        }
+    }
+    let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
+    let indexing = Indexing::begin(runs_root, &plan.study, own)?;
+    let (indexing, states) = if tasks.is_empty() {
+        (indexing, Vec::new())
+    } else {
+        make(plan, runs_root, options, tasks, indexing)?
+    };
+    let indexed = indexing.finish()?;
+    Ok(Summary {
+        cells: ends(plan)?,
+        made: states.iter().filter(|state| **state == JobState::Done).count(),
+        interrupted: states.contains(&JobState::Interrupted),
+        indexed,
+    })
+}
+
+fn make(
+    plan: &Plan,
+    runs_root: &Path,
+    options: &Options,
+    tasks: Vec<Task>,
+    indexing: Indexing,
+) -> Result<(Indexing, Vec<JobState>), SweepError> {
+    let slots = options.jobs.unwrap_or_else(|| default_slots(plan)).max(1);
+    let signals = Signals::new(SIGNALS)
+        .map_err(|source| SweepError::System { action: "listen for signals", source })?;
+    // once this is over, signals end the program again
+    let over = Arc::new(AtomicBool::new(false));
+    for signal in SIGNALS {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&over))
+            .map_err(|source| SweepError::System { action: "listen for signals", source })?;
+    }
+    let done_before = plan.cells.len() - plan.cells.iter().filter(|cell| cell.is_open()).count();
+    let mut cells_of: BTreeMap<&str, usize> = BTreeMap::new();
+    for cell in &plan.cells {
+        *cells_of.entry(&cell.spec.uid).or_default() += 1;
+    }
+    let jobs: Vec<Job> = tasks.iter().map(|task| task.job.clone()).collect();
+    let cells = jobs
+        .iter()
+        .map(|job| match job.kind {
+            JobKind::Run => cells_of.get(job.key.as_str()).copied().unwrap_or(1),
+            JobKind::Data | JobKind::Teacher => 0,
+        })
+        .collect();
+    let classes = tasks.iter().map(|task| task.class).collect();
+    let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
+    let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
+    let workers = Workers::new(runs_root, worker_executable()?, work);
+    let mut sweep = Sweep { workers, indexing, progress, signals, wish: Wish::Go };
+    let states = scheduler::run(&jobs, slots, &mut sweep);
+    sweep.progress.end(&states);
+    over.store(true, Ordering::Relaxed);
+    Ok((sweep.indexing, states))
+}
+
+/// Workers, with everything that goes on beside them once per round.
+struct Sweep {
+    workers: Workers,
+    indexing: Indexing,
+    progress: Progress,
+    signals: Signals,
+    wish: Wish,
+}
+
+impl Executor for Sweep {
+    fn start(&mut self, job: usize) -> Result<(), String> {
+        self.progress.started(job);
+        self.workers.start(job)
+    }
+
+    fn poll(&mut self, job: usize) -> Option<Outcome> {
+        let outcome = self.workers.poll(job)?;
+        self.progress.ended(job, &outcome);
+        Some(outcome)
+    }
+
+    fn stop(&mut self, job: usize, at_once: bool) {
+        self.workers.stop(job, at_once);
+    }
+
+    fn give_up(&mut self, job: usize, reason: &str) {
+        self.progress.given_up(job, reason);
+        self.workers.give_up(job, reason);
+    }
+
+    fn round(&mut self, states: &[JobState]) -> Wish {
+        std::thread::sleep(ROUND);
+        for _ in self.signals.pending() {
+            self.wish = if self.wish == Wish::Go { Wish::Stop } else { Wish::Kill };
+            self.progress.stopping(self.wish);
+        }
+        self.indexing.poll();
+        if self.progress.is_due() {
+            let running = (0..states.len()).filter(|job| states[*job] == JobState::Running);
+            let seen: Vec<Seen> = running
+                .map(|job| Seen {
+                    job,
+                    beat: self.workers.heartbeat(job),
+                    run: self.workers.run(job).cloned(),
+                })
+                .collect();
+            self.progress.show(states, &seen);
+        }
+        self.wish
+    }
+}
+
+fn ends(plan: &Plan) -> Result<Vec<CellEnd>, SweepError> {
+    plan.cells
+        .iter()
+        .map(|cell| {
+            Ok(CellEnd {
+                arm: cell.arm.clone(),
+                seed: cell.seed,
+                state: cell.run.state()?,
+                reason: cell.run.end()?.and_then(|end| end.reason),
+                run: cell.run.clone(),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,8 @@
+//! Training: losses as pure functions, the step, own optimizers with savable state, checkpoints, the
+//! teacher's training. It emits numbers; it never prints, stores results or reads the study.
+
+pub mod checkpoint;
+pub mod losses;
+pub mod optim;
+pub mod step;
+pub mod teacher;

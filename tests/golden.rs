@@ -31,7 +31,9 @@ impl Differences {
     pub fn check(&mut self, what: &str, got: f64, want: f64, scale: f64, tolerance: f64) {
         let error = (got - want).abs() / scale.max(1e-300);
         if !(error <= tolerance || (got - want).abs() == 0.0) {
-            self.0.push(format!("{what}: {got} is not {want} (off by {error:.2e}, allowed {tolerance:.0e})"));
+            self.0.push(format!(
+                "{what}: {got} is not {want} (off by {error:.2e}, allowed {tolerance:.0e})"
+            ));
         }
     }
 
@@ -48,15 +50,16 @@ impl Differences {
 
 /// The golden files by name; those of `DGNET_GOLDEN` come on top under their own names.
 fn files() -> BTreeMap<String, PathBuf> {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden");
     let mut folders = vec![(String::new(), own)];
     if let Some(extra) = std::env::var_os("DGNET_GOLDEN") {
         folders.push(("extra::".into(), PathBuf::from(extra)));
     }
     let mut found = BTreeMap::new();
     for (prefix, folder) in folders {
-        let entries = std::fs::read_dir(&folder)
-            .unwrap_or_else(|error| panic!("cannot list golden folder {}: {error}", folder.display()));
+        let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| {
+            panic!("cannot list golden folder {}: {error}", folder.display())
+        });
         for path in entries.flatten().map(|entry| entry.path()) {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if let Some(stem) = name.strip_suffix(".json") {
@@ -92,8 +95,14 @@ fn main() {
 fn fill_matches_the_published_values() -> Result<(), Failed> {
     let mut differences = Differences::default();
     let published = [
-        ("input.x_a.0", [0.118_190_050_125_122_07, 0.039_445_221_424_102_78, 0.954_961_657_524_108_9]),
-        ("eval.small.ql", [0.592_790_901_660_919_2, 0.152_063_965_797_424_32, 0.445_656_538_009_643_55]),
+        (
+            "input.x_a.0",
+            [0.118_190_050_125_122_07, 0.039_445_221_424_102_78, 0.954_961_657_524_108_9],
+        ),
+        (
+            "eval.small.ql",
+            [0.592_790_901_660_919_2, 0.152_063_965_797_424_32, 0.445_656_538_009_643_55],
+        ),
     ];
     for (name, values) in published {
         for (i, value) in (0..).zip(values) {

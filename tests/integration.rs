@@ -1,1 +1,12 @@
+//! What a user would miss, through the real executables: runs, resumes, refusals, results.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+#[path = "integration/architecture.rs"]
+mod architecture;
+#[path = "integration/command_line.rs"]
+mod command_line;
+#[path = "integration/study.rs"]
+mod study;
+#[path = "integration/support.rs"]
+mod support;

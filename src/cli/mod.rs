@@ -60,24 +60,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Train everything a study misses, then write its report
     Sweep(sweep::Args),
-    /// Train one cell of a study
     Run(run::Args),
-    /// Show what a sweep would do and whether the seeds can decide anything
     Plan(plan::Args),
-    /// List runs and where they stand
     Runs(runs::Args),
-    /// Ask the results database in SQL
     Query(query::Args),
-    /// Write the report of a study from the database
     Report(report::Args),
     /// Draw people, check a data set
     #[command(subcommand)]
     Data(data::Verb),
     /// Rebuild the database from the run folders
     Reindex,
-    /// Print the JSON schema of a study file
     Schema(schema::Args),
 }
 

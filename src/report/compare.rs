@@ -8,6 +8,9 @@ use super::measure::Measure;
 use crate::stats::{self, Family, Interval, Paired, Verdict};
 use crate::store::rows::{CellRow, StudyData};
 
+/// Recipe version of a run that has not begun.
+pub const NOT_BEGUN: u32 = 0;
+
 /// The primary metric of one run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeedValue {
@@ -132,7 +135,7 @@ fn seed_values(
     let mut seeds: Vec<SeedValue> = data
         .cells
         .iter()
-        .filter(|c| c.arm == arm && c.recipe == newest)
+        .filter(|c| c.arm == arm && (c.recipe == newest || c.recipe == NOT_BEGUN))
         .map(|cell| {
             let last = frames.finals.get(&(place, cell.seed)).and_then(|m| m.get(&primary.name));
             let broken = cell.state == "done" && last.is_some_and(|v| !v.is_finite());
@@ -179,7 +182,9 @@ fn unlike_seeds(
         .iter()
         .map(|s| s.seed)
         .filter(|seed| match (cells.get(&(arm, *seed)), cells.get(&(baseline, *seed))) {
-            (Some(a), Some(b)) => a.data_key != b.data_key || a.recipe != b.recipe,
+            (Some(a), Some(b)) => {
+                a.data_key != b.data_key && !a.data_key.is_empty() && !b.data_key.is_empty()
+            }
             _ => false,
         })
         .collect()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::compare::Compared;
+use super::compare::{Compared, NOT_BEGUN};
 use super::measure::{Measure, bytes, count, duration, list, number};
 use crate::stats;
 use crate::store::rows::{CellRow, StudyData};
@@ -127,7 +127,8 @@ fn band(data: &StudyData, primary: &Measure) -> String {
 /// What the verdicts depend on.
 #[must_use]
 pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec<String> {
-    let mut keys: Vec<&str> = data.cells.iter().map(|c| c.data_key.as_str()).collect();
+    let mut keys: Vec<&str> =
+        data.cells.iter().map(|c| c.data_key.as_str()).filter(|key| !key.is_empty()).collect();
     keys.sort_unstable();
     keys.dedup();
     let mut conditions = vec![match keys.as_slice() {
@@ -135,6 +136,7 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
             "Verdicts are conditional on one data set (`{}`): seeds repeat everything random but the data.",
             short(key)
         ),
+        [] => "Verdicts will be conditional on one data set.".to_owned(),
         _ => "Verdicts are conditional on the data: runs on different data are never paired."
             .to_owned(),
     }];
@@ -171,7 +173,7 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
         ));
     }
     let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
-    let old = data.cells.iter().filter(|c| c.recipe != newest).count();
+    let old = data.cells.iter().filter(|c| c.recipe != newest && c.recipe != NOT_BEGUN).count();
     if old > 0 {
         conditions.push(format!("{} of an older recipe left out.", count(old, "run")));
     }
@@ -296,7 +298,8 @@ pub fn provenance(data: &StudyData) -> Vec<Fact> {
             facts.push(fact(label, value));
         }
     }
-    if let Some(value) = tally(data.cells.iter().map(|c| c.recipe.to_string())) {
+    let begun = data.cells.iter().filter(|c| c.recipe != NOT_BEGUN);
+    if let Some(value) = tally(begun.map(|c| c.recipe.to_string())) {
         facts.push(fact("Recipe version", value));
     }
     if let Some(value) = tally(data.cells.iter().map(|c| c.data_key.clone())) {

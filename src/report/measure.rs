@@ -1,6 +1,7 @@
 //! How a metric is spoken about: its title, unit, scale and digits. Values stay in the metric's own
 //! unit everywhere; only text and axes are scaled here.
 
+use crate::spec::metrics::{self, Direction};
 use crate::store::rows::MetricDef;
 
 /// A metric as tables and axes show it.
@@ -20,7 +21,8 @@ pub struct Measure {
 const SHARES: [&str; 5] = ["mAP", "mINP", "rank", "swap_nearer", "teacher_accuracy"];
 
 impl Measure {
-    /// From the definitions of a study; an unknown name gets no unit and no direction.
+    /// From the definitions of a study, else the program's own; an unknown name gets no unit and no
+    /// direction.
     #[must_use]
     pub fn of(name: &str, defs: &[MetricDef]) -> Self {
         let def = defs.iter().find(|d| d.name == name);
@@ -30,9 +32,12 @@ impl Measure {
             name: name.to_owned(),
             unit: if share && stored.is_empty() { "%".to_owned() } else { stored.to_owned() },
             scale: if share { 100.0 } else { 1.0 },
-            higher: match def.map(|d| d.direction.as_str()) {
-                Some("higher") => Some(true),
-                Some("lower") => Some(false),
+            higher: match (def.map(|d| d.direction.as_str()), metrics::lookup(name)) {
+                (Some("higher"), _) => Some(true),
+                (Some("lower"), _) => Some(false),
+                // before the first run began, the database defines nothing
+                (None, Some(known)) if known.direction == Direction::Higher => Some(true),
+                (None, Some(known)) if known.direction == Direction::Lower => Some(false),
                 _ => None,
             },
         }

@@ -176,6 +176,22 @@ fn an_unfinished_study_says_so() {
 }
 
 #[test]
+fn runs_that_have_not_begun_are_neither_old_nor_of_other_data() {
+    let mut data = study(&ARMS, 3);
+    data.metrics.retain(|m| m.seed < 3);
+    for cell in data.cells.iter_mut().filter(|c| c.seed == 3) {
+        (cell.state, cell.begin) = ("planned".into(), "{}".into());
+        (cell.recipe, cell.data_key) = (0, String::new());
+    }
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].seeds, "2 of 3");
+    let told = report.conditions.join(" ");
+    assert!(told.contains("one data set") && !told.contains("older recipe"), "{told}");
+    let recipe = report.provenance.iter().find(|f| f.label == "Recipe version");
+    assert_eq!(recipe.map(|f| f.value.as_str()), Some("1"));
+}
+
+#[test]
 fn names_are_shown_as_text() {
     let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
     let evil = "\"><script>alert(1)</script>";

@@ -48,6 +48,12 @@ pub const METRICS: &[MetricInfo] = &[
     metric("mAP_fine", "", Higher, "mAP of the fine head alone"),
     metric("rank1_fine", "", Higher, "rank-1 of the fine head alone"),
     metric("swap_psnr", "dB", Higher, "PSNR of swapped images against the rendered truth"),
+    metric(
+        "swap_psnr_copy",
+        "dB",
+        Neither,
+        "PSNR of the structure's photo, copied, against the truth",
+    ),
     metric("swap_ssim", "", Higher, "SSIM of swapped images against the rendered truth"),
     metric(
         "swap_nearer",

@@ -189,6 +189,7 @@ fn arms_that_are_the_same_are_noted() {
 
 /// Every way of being wrong, and the whole of what the user reads.
 #[test]
+#[allow(clippy::too_many_lines)] // a table reads best in one piece
 fn refusals_read_well() {
     let cases: &[(&str, &str)] = &[
         ("", "s.yaml:1:1: the file is empty\n    1 | \n      | ^"),

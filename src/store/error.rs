@@ -100,7 +100,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// For `map_err`: an input/output error of `path`.
-    pub(crate) fn io(
+    pub fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {

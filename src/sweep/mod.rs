@@ -1,5 +1,5 @@
 //! From a study to finished runs: plan, schedule, worker processes, the database kept up to date. The
-//! report is not made here. Only `worker`, which the second executable enters, touches tensors.
+//! report is not made here. Training itself is `src/worker`'s.
 
 mod error;
 mod indexing;
@@ -9,7 +9,6 @@ pub mod process;
 pub mod progress;
 pub mod scheduler;
 mod study_run;
-pub mod worker;
 
 pub use error::SweepError;
 pub use plan::{Plan, plan};

@@ -135,8 +135,9 @@ impl Workers {
             .open(&log)
             .map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
         Command::new(&self.executable)
-            .args([verb, "--runs"])
+            .arg("--runs")
             .arg(&self.runs_root)
+            .arg(verb)
             .args(target)
             .env("DGNET_PARENT", std::process::id().to_string())
             .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! `eval*.json` and `rerank*.json`: ranking by the official protocol, and k-reciprocal re-ranking.
 
-use dgnet::eval::rank::rank;
+use dgnet_worker::eval::rank::rank;
 use dgnet::stats::ranking::{Label, Ranking, rank_all};
 use dgnet::stats::rerank::{Rerank, rerank};
 use libtest_mimic::Failed;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use dgnet::model::teacher::TeacherNet;
+use dgnet_worker::model::teacher::TeacherNet;
 use dgnet::spec::settings::{Settings, StructureInput, TeacherLabels, Upsample};
 use dgnet::spec::step_plan::{Rates, StepPlan, Weights};
-use dgnet::train::step::{Batch, Draws, Networks, Outcome, Trainer};
+use dgnet_worker::train::step::{Batch, Draws, Networks, Outcome, Trainer};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -20,8 +20,9 @@ fn number(value: &Value) -> f64 {
 /// `off + amp * (2u - 1)`, rounded to float32 and widened again.
 fn filled(name: &str, dims: &[i64], off: f64, amp: f64) -> Tensor {
     let count: i64 = dims.iter().product();
-    let values: Vec<f64> =
-        (0..count as u64).map(|i| f64::from((off + amp * (2.0 * unit(name, i) - 1.0)) as f32)).collect();
+    let values: Vec<f64> = (0..count as u64)
+        .map(|i| f64::from((off + amp * (2.0 * unit(name, i) - 1.0)) as f32))
+        .collect();
     Tensor::from_slice(&values).view(dims)
 }
 
@@ -113,8 +114,12 @@ impl Case {
         fill("id", &mut networks.id_vars);
         fill("dis", &mut networks.dis_vars);
         let mut teacher_vars = VarStore::new(Device::Cpu);
-        let teacher =
-            TeacherNet::new(&teacher_vars.root(), &settings.teacher, settings.appearance.upsample, classes);
+        let teacher = TeacherNet::new(
+            &teacher_vars.root(),
+            &settings.teacher,
+            settings.appearance.upsample,
+            classes,
+        );
         fill("teacher", &mut teacher_vars);
         Self {
             plan: plan_of(case, &settings),
@@ -132,7 +137,12 @@ impl Case {
             filled(&format!("input.{name}.{step}"), &[self.batch, 3, height, width], 0.0, 2.0)
         };
         let labels = |name: &str| -> Vec<i64> {
-            expected[name].as_array().into_iter().flatten().map(|label| number(label) as i64).collect()
+            expected[name]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .map(|label| number(label) as i64)
+                .collect()
         };
         Batch {
             x: Tensor::cat(&[input("x_a"), input("x_b")], 0),
@@ -151,24 +161,46 @@ struct Tolerances {
     parameters: f64,
 }
 
-const FIRST: Tolerances = Tolerances { tensors: 1e-7, gradients: 1e-7, after: 1e-7, parameters: 1e-7 };
-const LATER: Tolerances = Tolerances { tensors: 1e-4, gradients: 5e-3, after: 5e-4, parameters: 1e-6 };
+const FIRST: Tolerances =
+    Tolerances { tensors: 1e-7, gradients: 1e-7, after: 1e-7, parameters: 1e-7 };
+const LATER: Tolerances =
+    Tolerances { tensors: 1e-4, gradients: 5e-3, after: 5e-4, parameters: 1e-6 };
 
 fn compare_tensor(to: &mut Differences, name: &str, got: &Tensor, want: &Value, tolerance: f64) {
-    let shape: Vec<i64> = want["shape"].as_array().into_iter().flatten().map(|d| number(d) as i64).collect();
-    to.check(&format!("{name} shape {:?} against {shape:?}", got.size()), f64::from(got.size() == shape), 1.0, 1.0, 0.0);
+    let shape: Vec<i64> =
+        want["shape"].as_array().into_iter().flatten().map(|d| number(d) as i64).collect();
+    to.check(
+        &format!("{name} shape {:?} against {shape:?}", got.size()),
+        f64::from(got.size() == shape),
+        1.0,
+        1.0,
+        0.0,
+    );
     let flat = got.detach().contiguous().view([-1]).to_kind(Kind::Double);
-    let (mean, std) = (flat.mean(None::<Kind>).double_value(&[]), flat.std(false).double_value(&[]));
+    let (mean, std) =
+        (flat.mean(None::<Kind>).double_value(&[]), flat.std(false).double_value(&[]));
     let l2 = flat.square().sum(None::<Kind>).double_value(&[]).sqrt();
     let spread = number(&want["std"]);
     let relative = |value: f64| value.abs().max(spread);
-    to.check(&format!("{name} mean"), mean, number(&want["mean"]), relative(number(&want["mean"])), tolerance);
+    to.check(
+        &format!("{name} mean"),
+        mean,
+        number(&want["mean"]),
+        relative(number(&want["mean"])),
+        tolerance,
+    );
     to.check(&format!("{name} std"), std, spread, spread, tolerance);
     to.check(&format!("{name} l2"), l2, number(&want["l2"]), number(&want["l2"]), tolerance);
     for pair in want["at"].as_array().into_iter().flatten() {
         let (index, value) = (number(&pair[0]) as i64, number(&pair[1]));
         if index < flat.size()[0] {
-            to.check(&format!("{name}[{index}]"), flat.double_value(&[index]), value, relative(value), tolerance);
+            to.check(
+                &format!("{name}[{index}]"),
+                flat.double_value(&[index]),
+                value,
+                relative(value),
+                tolerance,
+            );
         } else {
             to.check(&format!("{name} has an element {index}"), 0.0, 1.0, 1.0, 0.0);
         }
@@ -240,7 +272,12 @@ fn gradient_norm(trainer: &Trainer, name: &str) -> f64 {
 }
 
 fn store_of<'a>(trainer: &'a Trainer, net: &str) -> &'a VarStore {
-    trainer.networks.stores().into_iter().find(|(name, _)| *name == net).map_or(&trainer.networks.gen_vars, |s| s.1)
+    trainer
+        .networks
+        .stores()
+        .into_iter()
+        .find(|(name, _)| *name == net)
+        .map_or(&trainer.networks.gen_vars, |s| s.1)
 }
 
 /// L2 norm of all parameters of a net; the files count the unused `id.model.fc`, which we do not build.
@@ -260,7 +297,8 @@ fn parameter_norm(trainer: &Trainer, net: &str) -> f64 {
 
 fn variable(trainer: &Trainer, name: &str) -> Option<Tensor> {
     let (net, rest) = name.split_once('.')?;
-    let rest = rest.replace("dec.last_conv", "dec.model.8.conv").replace("first_conv", "cnns.0.0.conv");
+    let rest =
+        rest.replace("dec.last_conv", "dec.model.8.conv").replace("first_conv", "cnns.0.0.conv");
     store_of(trainer, net).variables().remove(&rest)
 }
 
@@ -277,25 +315,57 @@ pub fn steps(golden: &Value) -> Result<(), Failed> {
         let tensors = tensors_of(&outcome, case.batch);
         for (name, want) in each("tensors") {
             let got = tensors.get(&name).ok_or_else(|| format!("no tensor is known as {name}"))?;
-            compare_tensor(&mut differences, &format!("step {k}: {name}"), got, &want, tolerances.tensors);
+            compare_tensor(
+                &mut differences,
+                &format!("step {k}: {name}"),
+                got,
+                &want,
+                tolerances.tensors,
+            );
         }
         let losses = losses_of(&outcome, &case.plan.weights);
         for (name, want) in each("losses") {
-            let got = losses.get(name.as_str()).ok_or_else(|| format!("no loss is known as {name}"))?;
+            let got =
+                losses.get(name.as_str()).ok_or_else(|| format!("no loss is known as {name}"))?;
             let want = number(&want);
-            differences.check(&format!("step {k}: {name}"), *got, want, want.abs(), tolerances.tensors);
+            differences.check(
+                &format!("step {k}: {name}"),
+                *got,
+                want,
+                want.abs(),
+                tolerances.tensors,
+            );
         }
         for (name, want) in each("grad_l2") {
             let (got, want) = (gradient_norm(&case.trainer, &name), number(&want));
-            differences.check(&format!("step {k}: gradient of {name}"), got, want, want, tolerances.gradients);
+            differences.check(
+                &format!("step {k}: gradient of {name}"),
+                got,
+                want,
+                want,
+                tolerances.gradients,
+            );
         }
         for (name, want) in each("param_l2_after") {
             let (got, want) = (parameter_norm(&case.trainer, &name), number(&want));
-            differences.check(&format!("step {k}: norm of {name} after"), got, want, want, tolerances.parameters);
+            differences.check(
+                &format!("step {k}: norm of {name} after"),
+                got,
+                want,
+                want,
+                tolerances.parameters,
+            );
         }
         for (name, want) in each("after") {
-            let got = variable(&case.trainer, &name).ok_or_else(|| format!("no variable is known as {name}"))?;
-            compare_tensor(&mut differences, &format!("step {k}: {name} after"), &got, &want, tolerances.after);
+            let got = variable(&case.trainer, &name)
+                .ok_or_else(|| format!("no variable is known as {name}"))?;
+            compare_tensor(
+                &mut differences,
+                &format!("step {k}: {name} after"),
+                &got,
+                &want,
+                tolerances.after,
+            );
         }
     }
     differences.verdict()
@@ -306,7 +376,8 @@ pub fn names(golden: &Value) -> Result<(), Failed> {
     let settings = Settings::default();
     let networks = Networks::new(&settings, 751, 0, Device::Cpu);
     let teacher_vars = VarStore::new(Device::Cpu);
-    let _teacher = TeacherNet::new(&teacher_vars.root(), &settings.teacher, settings.appearance.upsample, 751);
+    let _teacher =
+        TeacherNet::new(&teacher_vars.root(), &settings.teacher, settings.appearance.upsample, 751);
     let mut stores = networks.stores().to_vec();
     stores.push(("teacher", &teacher_vars));
     for (net, store) in stores {
@@ -319,16 +390,22 @@ pub fn names(golden: &Value) -> Result<(), Failed> {
                 || name.starts_with("model.fc.")
                 || (name.starts_with("dec.") && name.contains("running_"))
         };
-        let dims = |shape: &Value| shape.as_array().into_iter().flatten().map(|d| number(d) as i64).collect();
+        let dims = |shape: &Value| {
+            shape.as_array().into_iter().flatten().map(|d| number(d) as i64).collect()
+        };
         let entries: Vec<(String, Value)> = match &golden[net] {
             Value::Object(map) => map.clone().into_iter().collect(),
-            Value::Array(list) => {
-                list.iter().map(|e| (e[0].as_str().unwrap_or_default().to_owned(), e[1].clone())).collect()
-            }
+            Value::Array(list) => list
+                .iter()
+                .map(|e| (e[0].as_str().unwrap_or_default().to_owned(), e[1].clone()))
+                .collect(),
             _ => Vec::new(),
         };
-        let published: BTreeMap<String, Vec<i64>> =
-            entries.into_iter().filter(|(name, _)| !unused(name)).map(|(name, s)| (name, dims(&s))).collect();
+        let published: BTreeMap<String, Vec<i64>> = entries
+            .into_iter()
+            .filter(|(name, _)| !unused(name))
+            .map(|(name, s)| (name, dims(&s)))
+            .collect();
         if ours != published {
             let differing: Vec<_> = ours
                 .iter()

@@ -11,14 +11,15 @@ use crate::data::rng::Rng;
 /// Share of photos in which something stands before the person.
 const OCCLUDED: f64 = 0.2;
 
-/// How far the crop moves in the camera's scene, frame heights.
-pub const MAX_SHIFT: f32 = 0.12;
+/// How far the crop moves in the camera's scene, frame heights. Small, so that a scene is known by its
+/// grey picture.
+pub const MAX_SHIFT: f32 = 0.05;
 
 /// A body; build differs little between people, so that silhouettes tell next to nothing.
 pub fn body(rng: &mut Rng) -> Body {
     Body {
-        girth: range(rng, 0.94, 1.1),
-        shoulders: range(rng, 0.96, 1.06),
+        girth: range(rng, 1.22, 1.42),
+        shoulders: range(rng, 1.12, 1.24),
         hair: pick(
             rng,
             &[
@@ -44,11 +45,11 @@ pub fn structure(
 ) -> Structure {
     let heading =
         pick(rng, &[0.0, 0.0, PI, PI, 0.5 * PI, -0.5 * PI, 0.25 * PI, -0.25 * PI, 0.75 * PI]);
-    let height = (range(rng, 0.79, 0.9) * camera.scale).min(0.93);
-    let foot = 0.5 + height * 0.5 + range(rng, -0.012, 0.03);
-    let x = aspect * (0.5 + range(rng, -0.07, 0.07));
+    let height = (range(rng, 0.85, 0.94) * camera.scale).min(0.97);
+    let foot = 0.5 + height * 0.5 + range(rng, -0.012, 0.02);
+    let x = aspect * (0.5 + range(rng, -0.05, 0.05));
     let girth = body.girth * range(rng, 0.93, 1.09);
-    let balance = [range(rng, 0.93, 1.07), range(rng, 0.96, 1.04), range(rng, 0.93, 1.07)];
+    let balance = [range(rng, 0.97, 1.03), range(rng, 0.98, 1.02), range(rng, 0.97, 1.03)];
     Structure {
         camera: index,
         body: Body { girth, ..body },
@@ -60,7 +61,7 @@ pub fn structure(
         foot,
         height,
         shift: [range(rng, -MAX_SHIFT, MAX_SHIFT), range(rng, -0.025, 0.025)],
-        exposure: range(rng, 0.88, 1.12),
+        exposure: range(rng, 0.95, 1.05),
         balance,
         occluder: rng.chance(OCCLUDED).then(|| occluder(rng, aspect)),
         grain: rng.next_u64() >> 12,

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
+#   just bench [PART...]     parts: start rerun step draw check report   (default: all that need no finished study)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+dgnet=target/debug/dgnet
+out=benches/results/bench.csv
+[ -f "$out" ] || echo "date,commit,processor,cores,part,what,median,unit" >"$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
+
+note() { # part what median unit
+    printf '%-8s %-58s %10s %s\n' "$1" "$2" "$3" "$4"
+    echo "$(date -u +%F),$commit,${processor:-unknown},$(nproc),$1,$2,$3,$4" >>"$out"
+}
+median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
+ms() { # times COMMAND: median wall time in ms
+    local times=$1 began
+    shift
+    for _ in $(seq "$times"); do
+        began=$(date +%s%N)
+        "$@" >/dev/null 2>&1
+        echo $((($(date +%s%N) - began) / 1000000))
+    done | median
+}
+
+start() { note start "dgnet --help" "$(ms 20 $dgnet --help)" ms; }
+draw_anew() {
+    rm -rf "$work/fresh"
+    $dgnet data draw --out "$work/fresh" --ids 160 --cameras 4 --seed 1
+}
+draw() { note draw "draw the default people (160 persons)" "$(ms 3 draw_anew)" ms; }
+check() {
+    $dgnet data draw --out "$work/people" --ids 160 --cameras 4 --seed 1 >/dev/null 2>&1
+    note check "data check of the default people" "$(ms 3 $dgnet data check "$work/people")" ms
+}
+rerun() { note rerun "sweep of the finished default study" "$(ms 5 $dgnet sweep ablations.yaml)" ms; }
+report() { note report "report of the finished default study" "$(ms 3 $dgnet report ablations.yaml --out "$work/report")" ms; }
+step() {
+    # two runs side by side with one thread each, against one run with two threads: steps a second in all
+    local one two
+    local set=(--set train.steps=120 --set loss.ramp_start=20 --set loss.ramp_steps=4 --set eval.swap_pairs=0
+        --set pictures.grid=0 --set teacher.epochs=1 --set train.log_every=10)
+    rate() { $dgnet --runs "$1" query "select 1 / avg(value) from curves where metric = 'step_seconds' and step > 30" --format csv | tail -n 1; }
+    $dgnet --runs "$work/a" run ablations.yaml --arm full --seed 1 "${set[@]}" >/dev/null 2>&1 &
+    $dgnet --runs "$work/b" run ablations.yaml --arm full --seed 2 "${set[@]}" >/dev/null 2>&1
+    wait
+    two=$(awk "BEGIN {print $(rate "$work/a") + $(rate "$work/b")}")
+    $dgnet --runs "$work/c" run ablations.yaml --arm full --seed 1 "${set[@]}" --set train.threads=2 >/dev/null 2>&1
+    one=$(rate "$work/c")
+    note step "two runs of one thread, together" "$two" steps/s
+    note step "one run of two threads" "$one" steps/s
+}
+
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(start draw check step)
+for part in "${parts[@]}"; do
+    case $part in
+    start | draw | check | step | rerun | report) "$part" ;;
+    *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
+    esac
+done

@@ -1,0 +1,73 @@
+# Everything a user or CI does. `./just` is the same program, fetched where `just` is not installed.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+set positional-arguments
+
+dgnet := "target/debug/dgnet"
+
+# List the recipes
+default:
+    @{{ just_executable() }} --list
+
+# Get libtorch and build; every other recipe does this by itself
+setup: _libtorch _cargo
+    @[ -x {{ dgnet }} ] || echo "building: about 10 minutes the first time, seconds afterwards" >&2
+    @cargo build --locked --bins
+
+# Train what a study misses, then write its report: just sweep ablations.yaml
+sweep STUDY *ARGS: setup
+    @{{ dgnet }} sweep "$@"
+
+# Train one cell of a study: just run ablations.yaml --arm full --seed 1
+run STUDY *ARGS: setup
+    @{{ dgnet }} run "$@"
+
+# Say what a sweep would do, and whether its seeds can decide anything
+plan STUDY *ARGS: setup
+    @{{ dgnet }} plan "$@"
+
+# Ask the results database: just query "select arm, avg(mAP) from final group by arm"
+query SQL *ARGS: setup
+    @{{ dgnet }} query "$@"
+
+# Write the report of a study from the database
+report STUDY *ARGS: setup
+    @{{ dgnet }} report "$@"
+
+# Draw or check data sets: just data draw --out DIR, just data check DIR
+data *ARGS: setup
+    @{{ dgnet }} data "$@"
+
+# Run the tests, or those whose names match: just test golden
+test FILTER="": _libtorch _cargo
+    cargo test --locked --bins --lib --tests -- {{ FILTER }}
+
+# Format, lints, docs
+lint: _libtorch _cargo
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+
+# Measure speed; appends to benches/results/
+bench *ARGS: setup
+    benches/bench.sh "$@"
+
+# What CI runs
+ci: lint && test
+    @{{ just_executable() }} setup
+    {{ dgnet }} schema --check schema/study.schema.json
+
+# Remove what was built (not libtorch, not results)
+clean:
+    cargo clean
+
+# Remake the committed sample report from the results of experiments/ablations.yaml
+sample: setup
+    {{ dgnet }} report ablations.yaml --out reports/sample
+
+_libtorch:
+    @python3 .setup/libtorch.py
+
+_cargo:
+    @command -v cargo >/dev/null || { echo "error: cargo is missing" >&2; echo "  hint: install Rust 1.92 or newer, for example with rustup" >&2; exit 1; }
+    @command -v c++ >/dev/null || { echo "error: no C++ compiler is there" >&2; echo "  hint: apt-get install g++" >&2; exit 1; }

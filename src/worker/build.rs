@@ -1,0 +1,31 @@
+//! Tells the linker where libtorch lies at run time and the program which version it is.
+
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=LIBTORCH");
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
+    let libtorch = here.join("../..").join(std::env::var_os("LIBTORCH").unwrap_or_else(|| ".libtorch".into()));
+    let lib = libtorch.join("lib");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
+    println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
+}
+
+/// The version in libtorch's own header, or "unknown".
+fn version(libtorch: &Path) -> String {
+    let headers = ["include/torch/headeronly/version.h", "include/torch/version.h"];
+    let text: String = headers
+        .iter()
+        .filter_map(|header| std::fs::read_to_string(libtorch.join(header)).ok())
+        .collect();
+    let part = |name: &str| {
+        text.lines().find_map(|line| line.strip_prefix(&format!("#define TORCH_VERSION_{name} ")))
+    };
+    match (part("MAJOR"), part("MINOR"), part("PATCH")) {
+        (Some(major), Some(minor), Some(patch)) => {
+            format!("{}.{}.{}", major.trim(), minor.trim(), patch.trim())
+        }
+        _ => "unknown".into(),
+    }
+}

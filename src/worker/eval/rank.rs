@@ -1,0 +1,351 @@
+//! From features to ranks: how the two heads' features are joined (primary and fine halves, mirror images)
+//! and scored. Plain slices; the protocol itself is `stats::ranking`, and no network is run here.
+
+use dgnet::stats::ranking::rank_all;
+pub use dgnet::stats::ranking::{Label, Ranked, Ranking};
+
+/// A number that features are made of. Products are summed in 64 bits either way.
+pub trait Real: Copy + Sync {
+    /// The same value in 64 bits.
+    fn wide(self) -> f64;
+}
+
+impl Real for f32 {
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    fn wide(self) -> f64 {
+        self
+    }
+}
+
+/// Why features cannot be ranked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}: {values} values are not {rows} rows of {dims}")]
+pub struct ShapeError {
+    /// Which features.
+    pub what: &'static str,
+    /// Numbers given.
+    pub values: usize,
+    /// Photos.
+    pub rows: usize,
+    /// Length of a feature.
+    pub dims: usize,
+}
+
+/// Ranks the gallery for every query by dot product, on `threads` threads; the result does not depend on
+/// their number. Features of `f64` are the exact path that the golden numbers are compared on.
+///
+/// # Shapes
+/// `queries`: `query_labels.len() * dims`, `gallery`: `gallery_labels.len() * dims`, both row-major.
+///
+/// # Errors
+/// `ShapeError` when features and labels do not fit together.
+pub fn rank<T: Real>(
+    queries: &[T],
+    query_labels: &[Label],
+    gallery: &[T],
+    gallery_labels: &[Label],
+    dims: usize,
+    threads: usize,
+) -> Result<Ranking, ShapeError> {
+    check("query features", queries.len(), query_labels.len(), dims)?;
+    check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
+    Ok(rank_all(query_labels, gallery_labels, threads, &|query, row| {
+        let query = &queries[query * dims..(query + 1) * dims];
+        for (score, photo) in row.iter_mut().zip(gallery.chunks_exact(dims.max(1))) {
+            *score = dot(query, photo);
+        }
+    }))
+}
+
+fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<(), ShapeError> {
+    let fits = values == rows * dims;
+    if fits { Ok(()) } else { Err(ShapeError { what, values, rows, dims }) }
+}
+
+/// The dot product, summed in 64 bits in a fixed order.
+fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
+    // Four sums at once, because each addition of one sum would wait for the last.
+    let mut sums = [0.0_f64; 4];
+    let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
+    let rest = left.remainder().iter().zip(right.remainder());
+    let rest: f64 = rest.map(|(l, r)| l.wide() * r.wide()).sum();
+    for (left, right) in left.zip(right) {
+        for lane in 0..4 {
+            sums[lane] += left[lane].wide() * right[lane].wide();
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}
+
+/// Divides every row by its L2 norm; a row of zeros stays.
+///
+/// # Shapes
+/// `rows`: any number of rows of `dims`.
+pub fn l2_normalise(rows: &mut [f32], dims: usize) {
+    for row in rows.chunks_mut(dims.max(1)) {
+        let norm = dot(row, row).sqrt();
+        if norm > 0.0 {
+            for value in row {
+                *value = (value.wide() / norm) as f32;
+            }
+        }
+    }
+}
+
+/// One head's feature of a photo from its outputs for the image and its mirror image: each L2-normalised,
+/// summed, normalised again.
+///
+/// # Shapes
+/// Both and the result: rows of `dims`.
+#[must_use]
+pub fn with_mirror(image: &[f32], mirror: &[f32], dims: usize) -> Vec<f32> {
+    let (mut sum, mut mirror) = (image.to_vec(), mirror.to_vec());
+    l2_normalise(&mut sum, dims);
+    l2_normalise(&mut mirror, dims);
+    for (value, mirrored) in sum.iter_mut().zip(&mirror) {
+        *value += mirrored;
+    }
+    l2_normalise(&mut sum, dims);
+    sum
+}
+
+/// Joins the heads' features, row by row: primary half, then fine half times `fine_weight`. Each half is
+/// L2-normalised first. A query's weight is that of `eval.fine_weight` (0: primary only), a gallery
+/// photo's is 1.
+///
+/// # Shapes
+/// `primary`, `fine`: rows of `dims`; the result: rows of `2 * dims`.
+#[must_use]
+pub fn compose(primary: &[f32], fine: &[f32], dims: usize, fine_weight: f32) -> Vec<f32> {
+    join(primary, fine, dims, [1.0, fine_weight])
+}
+
+/// As [`compose`], for ranking by the fine half alone: the primary half is zero, the fine half whole.
+#[must_use]
+pub fn compose_fine_only(primary: &[f32], fine: &[f32], dims: usize) -> Vec<f32> {
+    join(primary, fine, dims, [0.0, 1.0])
+}
+
+fn join(primary: &[f32], fine: &[f32], dims: usize, weights: [f32; 2]) -> Vec<f32> {
+    let (mut primary, mut fine) = (primary.to_vec(), fine.to_vec());
+    l2_normalise(&mut primary, dims);
+    l2_normalise(&mut fine, dims);
+    let rows = primary.chunks_exact(dims.max(1)).zip(fine.chunks_exact(dims.max(1)));
+    rows.flat_map(|(primary, fine)| {
+        let primary = primary.iter().map(move |value| value * weights[0]);
+        primary.chain(fine.iter().map(move |value| value * weights[1]))
+    })
+    .collect()
+}
+
+/// The features of the photos of one split, a half per head, each from [`with_mirror`].
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Features {
+    /// Person and camera of every photo.
+    pub labels: Vec<Label>,
+    /// Primary halves: rows of `dims`.
+    pub primary: Vec<f32>,
+    /// Fine halves: rows of `dims`.
+    pub fine: Vec<f32>,
+    /// Length of one half.
+    pub dims: usize,
+}
+
+/// The three rankings of one evaluation.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evaluation {
+    /// By both halves, the query's fine half weighted.
+    pub both: Ranking,
+    /// By the primary half alone.
+    pub primary: Ranking,
+    /// By the fine half alone.
+    pub fine: Ranking,
+}
+
+/// Ranks by both halves and by each alone.
+///
+/// # Errors
+/// `ShapeError` when the halves, the labels or the two splits do not fit together.
+pub fn evaluate(
+    query: &Features,
+    gallery: &Features,
+    fine_weight: f32,
+    threads: usize,
+) -> Result<Evaluation, ShapeError> {
+    let dims = query.dims;
+    for (what, features) in [("query features", query), ("gallery features", gallery)] {
+        check(what, features.primary.len(), features.labels.len(), dims)?;
+        check(what, features.fine.len(), features.labels.len(), dims)?;
+    }
+    let by = |queries: &[f32], photos: &[f32], dims: usize| {
+        rank(queries, &query.labels, photos, &gallery.labels, dims, threads)
+    };
+    let joined = compose(&query.primary, &query.fine, dims, fine_weight);
+    let photos = compose(&gallery.primary, &gallery.fine, dims, 1.0);
+    Ok(Evaluation {
+        both: by(&joined, &photos, 2 * dims)?,
+        primary: by(&query.primary, &gallery.primary, dims)?,
+        fine: by(&query.fine, &gallery.fine, dims)?,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use dgnet::data::rng::name_key;
+
+    fn uniform(name: &str, index: usize) -> f64 {
+        let step = (index as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mut z = name_key(name).wrapping_add(step);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    }
+
+    struct Case<'a>(&'a Value);
+
+    impl Case<'_> {
+        fn real(&self, key: &str) -> f64 {
+            self.0[key].as_f64().unwrap()
+        }
+
+        fn count(&self, key: &str) -> usize {
+            self.0[key].as_u64().unwrap() as usize
+        }
+
+        fn name(&self, part: &str) -> String {
+            format!("{}.{part}", self.0["tag"].as_str().unwrap())
+        }
+
+        fn labels(&self, side: &str, count: usize) -> Vec<Label> {
+            let pick = |part: &str, index, of: f64| {
+                1 + (uniform(&self.name(&format!("{side}{part}")), index) * of).floor() as i64
+            };
+            (0..count)
+                .map(|index| {
+                    let mut person = pick("l", index, self.real("ids"));
+                    let camera = pick("c", index, self.real("cams")) as u32;
+                    let kind = uniform(&self.name("kind"), index);
+                    if side == "g" && kind < self.real("junk") {
+                        person = -1;
+                    } else if side == "g" && kind < self.real("junk") + self.real("zero") {
+                        person = 0;
+                    }
+                    Label { person, camera }
+                })
+                .collect()
+        }
+
+        fn features(&self, side: &str, labels: &[Label]) -> Vec<f64> {
+            let dims = self.count("dims");
+            let signed = |part: &str, at| 2.0 * uniform(&self.name(part), at) - 1.0;
+            let mut rows = Vec::with_capacity(labels.len() * dims);
+            for (index, label) in labels.iter().enumerate() {
+                let centre = label.person.max(0) as usize * dims;
+                let row: Vec<f64> = (0..dims)
+                    .map(|at| {
+                        let noise = self.real("noise") * signed(side, index * dims + at);
+                        signed("centre", centre + at) + noise
+                    })
+                    .collect();
+                let norm = row.iter().map(|value| value * value).sum::<f64>().sqrt();
+                rows.extend(row.iter().map(|value| value / norm));
+            }
+            rows
+        }
+    }
+
+    fn close(got: f64, expected: f64, tolerance: f64, what: &str) {
+        assert!((got - expected).abs() <= tolerance, "{what}: {got} is not {expected}");
+    }
+
+    #[test]
+    fn the_golden_rankings_are_reproduced() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/eval.json");
+        let cases: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        for case in cases.as_array().unwrap() {
+            let case = Case(case);
+            let query = case.labels("q", case.count("queries"));
+            let gallery = case.labels("g", case.count("gallery"));
+            let (q, g) = (case.features("q", &query), case.features("g", &gallery));
+            let ranking = rank(&q, &query, &g, &gallery, case.count("dims"), 2).unwrap();
+            assert_eq!(ranking.valid_queries(), case.count("valid_queries"));
+            for k in [1, 5, 10, 20] {
+                close(ranking.rank(k), case.real(&format!("rank{k}")), 1e-7, "rank");
+            }
+            close(ranking.map(), case.real("mAP_trapezoid"), 1e-9, "mAP");
+            let over_all = case.real("mAP_trapezoid_over_all_queries");
+            close(ranking.map_over_all_queries(), over_all, 1e-9, "mAP over all");
+            close(ranking.map_standard(), case.real("mAP_standard"), 1e-9, "mAP_standard");
+            close(ranking.minp(), case.real("mINP"), 1e-9, "mINP");
+            for (index, query) in ranking.queries.iter().take(10).enumerate() {
+                let of = |key: &str| case.0[key][index].as_f64();
+                let (trapezoid, standard) = (of("first_ap_trapezoid"), of("first_ap_standard"));
+                assert_eq!(query.is_some(), trapezoid.is_some());
+                if let Some(query) = query {
+                    close(query.ap, trapezoid.unwrap(), 1e-9, "AP");
+                    close(query.ap_standard, standard.unwrap(), 1e-9, "plain AP");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_fill_is_the_documented_one() {
+        assert_eq!(uniform("input.x_a.0", 2), 0.954_961_657_524_108_9);
+        assert_eq!(uniform("eval.small.ql", 0), 0.592_790_901_660_919_2);
+    }
+
+    #[test]
+    fn halves_are_normalised_before_the_query_is_weighted() {
+        let query = compose(&[3.0, 4.0], &[0.0, 10.0], 2, 0.5);
+        assert_eq!(query, [0.6, 0.8, 0.0, 0.5]);
+        assert_eq!(compose(&[3.0, 4.0], &[0.0, 10.0], 2, 0.0), [0.6, 0.8, 0.0, 0.0]);
+        assert_eq!(compose_fine_only(&[3.0, 4.0], &[0.0, 10.0], 2), [0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(compose(&[0.0, 0.0], &[0.0, 2.0], 2, 1.0), [0.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn image_and_mirror_count_the_same_whatever_their_length() {
+        let sum = with_mirror(&[5.0, 0.0], &[0.0, 0.1], 2);
+        assert!((sum[0] - sum[1]).abs() < 1e-6 && (sum[0] - 0.5_f32.sqrt()).abs() < 1e-6);
+    }
+
+    #[test]
+    fn each_head_is_also_ranked_alone() {
+        let label = |person, camera| Label { person, camera };
+        let query = Features {
+            labels: vec![label(1, 1)],
+            primary: vec![1.0, 0.0],
+            fine: vec![1.0, 0.0],
+            dims: 2,
+        };
+        let gallery = Features {
+            labels: vec![label(1, 2), label(2, 2)],
+            primary: vec![1.0, 0.0, 0.0, 1.0],
+            fine: vec![0.0, 1.0, 1.0, 0.0],
+            dims: 2,
+        };
+        let result = evaluate(&query, &gallery, 0.5, 1).unwrap();
+        assert_eq!(
+            (result.primary.rank(1), result.fine.rank(1), result.both.rank(1)),
+            (1.0, 0.0, 1.0)
+        );
+        assert_eq!(evaluate(&query, &gallery, 2.0, 1).unwrap().both.rank(1), 0.0);
+    }
+
+    #[test]
+    fn features_that_do_not_fit_are_refused() {
+        let labels = [Label { person: 1, camera: 1 }; 2];
+        let error = rank(&[1.0_f32; 5], &labels, &[1.0; 6], &labels, 3, 1).unwrap_err();
+        assert_eq!(error.to_string(), "query features: 5 values are not 2 rows of 3");
+    }
+}

@@ -1,0 +1,274 @@
+//! The few layers that the networks are made of, with their initialisation written out (tch's
+//! defaults differ from PyTorch's). Nothing here knows which network it serves.
+
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::{Norm, Pass};
+
+/// Epsilon of batch and instance norm.
+const NORM_EPS: f64 = 1e-5;
+/// Share of the new batch in batch norm's running statistics.
+const NORM_MOMENTUM: f64 = 0.1;
+/// Slope of the leaky ReLU of E_s, G and D.
+const LEAKY_SLOPE: f64 = 0.2;
+
+/// How a weight begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Init {
+    /// He: N(0, sqrt(2 / fan in)), for layers before a (leaky) ReLU.
+    HeFanIn,
+    /// He by the outgoing connections, as residual networks use it.
+    HeFanOut,
+    /// N(0, std).
+    Normal(f64),
+}
+
+impl Init {
+    fn std(self, dims: &[i64]) -> f64 {
+        let receptive: i64 = dims[2..].iter().product();
+        match self {
+            Self::HeFanIn => (2.0 / (dims[1] * receptive) as f64).sqrt(),
+            Self::HeFanOut => (2.0 / (dims[0] * receptive) as f64).sqrt(),
+            Self::Normal(std) => std,
+        }
+    }
+}
+
+/// A parameter as this pass sees it.
+fn seen(parameter: &Tensor, pass: Pass) -> Tensor {
+    if pass.frozen { parameter.detach() } else { parameter.shallow_clone() }
+}
+
+/// A 2-d convolution; padding is either zeros or a reflection of the border.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: i64,
+    padding: i64,
+    dilation: i64,
+    reflect: bool,
+}
+
+/// Kernel size, stride, padding and dilation of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvShape {
+    /// Side of the kernel.
+    pub kernel: i64,
+    /// Stride.
+    pub stride: i64,
+    /// Rows and columns added on each side.
+    pub padding: i64,
+    /// Dilation.
+    pub dilation: i64,
+}
+
+impl ConvShape {
+    /// A kernel of this size that keeps height and width at stride 1.
+    #[must_use]
+    pub fn same(kernel: i64) -> Self {
+        Self { kernel, stride: 1, padding: (kernel - 1) / 2, dilation: 1 }
+    }
+
+    /// The same with a stride.
+    #[must_use]
+    pub fn stride(self, stride: i64) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// The same with a dilation, padded to keep height and width.
+    #[must_use]
+    pub fn dilated(self, dilation: i64) -> Self {
+        Self { dilation, padding: dilation * (self.kernel - 1) / 2, ..self }
+    }
+}
+
+impl Conv {
+    /// Reflection-padded, with bias: the convolution of E_s, G and D.
+    pub fn reflected(vs: &Path, from: i64, to: i64, shape: ConvShape, init: Init) -> Self {
+        Self {
+            reflect: true,
+            bias: Some(vs.zeros("bias", &[to])),
+            ..Self::zero_padded(vs, from, to, shape, init)
+        }
+    }
+
+    /// Zero-padded, without bias: the convolution of residual networks.
+    pub fn zero_padded(vs: &Path, from: i64, to: i64, shape: ConvShape, init: Init) -> Self {
+        let dims = [to, from, shape.kernel, shape.kernel];
+        Self {
+            weight: vs.randn("weight", &dims, 0.0, init.std(&dims)),
+            bias: None,
+            stride: shape.stride,
+            padding: shape.padding,
+            dilation: shape.dilation,
+            reflect: false,
+        }
+    }
+
+    /// # Shapes
+    /// (N, from, H, W) -> (N, to, H / stride, W / stride) for "same" padding.
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        let weight = seen(&self.weight, pass);
+        let bias = self.bias.as_ref().map(|bias| seen(bias, pass));
+        let (stride, dilation, p) = (self.stride, self.dilation, self.padding);
+        if self.reflect && p > 0 {
+            let padded = x.reflection_pad2d([p, p, p, p]);
+            padded.conv2d(&weight, bias, [stride, stride], [0, 0], [dilation, dilation], 1)
+        } else {
+            x.conv2d(&weight, bias, [stride, stride], [p, p], [dilation, dilation], 1)
+        }
+    }
+}
+
+/// An affine map.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Weights by `init`, zero bias.
+    pub fn new(vs: &Path, from: i64, to: i64, init: Init) -> Self {
+        let dims = [to, from];
+        Self {
+            weight: vs.randn("weight", &dims, 0.0, init.std(&dims)),
+            bias: vs.zeros("bias", &[to]),
+        }
+    }
+
+    /// # Shapes
+    /// (N, from) -> (N, to)
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        x.linear(&seen(&self.weight, pass), Some(seen(&self.bias, pass)))
+    }
+}
+
+/// Batch norm over (N, C) or (N, C, H, W), with running statistics.
+#[derive(Debug)]
+pub struct BatchNorm {
+    weight: Tensor,
+    bias: Tensor,
+    running_mean: Tensor,
+    running_var: Tensor,
+}
+
+impl BatchNorm {
+    /// Scale 1, shift 0.
+    pub fn new(vs: &Path, channels: i64) -> Self {
+        let dims = [channels];
+        Self {
+            weight: vs.ones("weight", &dims),
+            bias: vs.zeros("bias", &dims),
+            running_mean: vs.zeros_no_train("running_mean", &dims),
+            running_var: vs.ones_no_train("running_var", &dims),
+        }
+    }
+
+    /// # Shapes
+    /// (N, C, ...) -> the same
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        let running = match pass.norm {
+            Norm::Batch => None,
+            Norm::Train | Norm::Running => Some((&self.running_mean, &self.running_var)),
+        };
+        let (weight, bias) = (seen(&self.weight, pass), seen(&self.bias, pass));
+        x.batch_norm(
+            Some(&weight),
+            Some(&bias),
+            running.map(|(mean, _)| mean),
+            running.map(|(_, var)| var),
+            pass.norm != Norm::Running,
+            NORM_MOMENTUM,
+            NORM_EPS,
+            false,
+        )
+    }
+}
+
+/// Instance norm without affine parameters.
+///
+/// # Shapes
+/// (N, C, H, W) -> the same
+pub fn instance_norm(x: &Tensor) -> Tensor {
+    let none = None::<Tensor>;
+    x.instance_norm(
+        none.as_ref(),
+        none.as_ref(),
+        none.as_ref(),
+        none.as_ref(),
+        true,
+        NORM_MOMENTUM,
+        NORM_EPS,
+        false,
+    )
+}
+
+/// Adaptive instance norm: instance norm, then scale and shift that come from the appearance code.
+/// It is computed as batch norm over the (1, N*C, H, W) view, which is one kernel instead of three.
+///
+/// # Shapes
+/// x (N, C, H, W); weight and bias (N, C) -> (N, C, H, W)
+pub fn adaptive_instance_norm(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Tensor {
+    let size = x.size();
+    let (n, c, h, w) = (size[0], size[1], size[2], size[3]);
+    x.reshape([1, n * c, h, w])
+        .batch_norm(
+            Some(weight.reshape([n * c])),
+            Some(bias.reshape([n * c])),
+            None,
+            None,
+            true,
+            NORM_MOMENTUM,
+            NORM_EPS,
+            false,
+        )
+        .view([n, c, h, w])
+}
+
+/// The decoder's layer norm: over (C, H, W) of each sample, unbiased standard deviation, epsilon added
+/// to the deviation, one scale and shift a channel.
+#[derive(Debug)]
+pub struct LayerNorm {
+    gamma: Tensor,
+    beta: Tensor,
+}
+
+impl LayerNorm {
+    /// gamma ~ U(0, 1), beta 0.
+    pub fn new(vs: &Path, channels: i64) -> Self {
+        Self {
+            gamma: vs.uniform("gamma", &[channels], 0.0, 1.0),
+            beta: vs.zeros("beta", &[channels]),
+        }
+    }
+
+    /// # Shapes
+    /// (N, C, H, W) -> the same
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        let n = x.size()[0];
+        let flat = x.reshape([n, -1]);
+        let mean = flat.mean_dim(Some([1].as_slice()), false, None::<Kind>).view([n, 1, 1, 1]);
+        let std = flat.std_dim(Some([1].as_slice()), true, false).view([n, 1, 1, 1]);
+        let gamma = seen(&self.gamma, pass).view([1, -1, 1, 1]);
+        let beta = seen(&self.beta, pass).view([1, -1, 1, 1]);
+        (x - mean) / (std + NORM_EPS) * gamma + beta
+    }
+}
+
+/// Leaky ReLU with slope 0.2. tch's `leaky_relu` has no slope argument; this backward formula applied
+/// to the value itself is the function, and is differentiable twice for the gradient penalty.
+pub fn leaky_relu(x: &Tensor) -> Tensor {
+    x.detach().leaky_relu_backward(x, LEAKY_SLOPE, false)
+}
+
+/// Nearest-neighbour upsampling by 2.
+///
+/// # Shapes
+/// (N, C, H, W) -> (N, C, 2H, 2W)
+pub fn upsample2(x: &Tensor) -> Tensor {
+    let size = x.size();
+    x.upsample_nearest2d([size[2] * 2, size[3] * 2], None::<f64>, None::<f64>)
+}

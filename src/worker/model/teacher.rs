@@ -1,0 +1,66 @@
+//! The teacher: a plain re-ID baseline (residual network, average pool, one head). Training it is
+//! `train::teacher`'s work.
+
+use tch::nn::Path;
+use tch::{Kind, Tensor};
+
+use super::appearance::{Head, enlarge};
+use super::resnet::{Resnet, out_channels};
+use super::{Norm, Pass};
+use dgnet::spec::settings::{Teacher, TeacherBatchNorm, Upsample};
+
+/// The teacher network.
+#[derive(Debug)]
+pub struct TeacherNet {
+    backbone: Resnet,
+    head: Head,
+    upsample: Upsample,
+}
+
+impl TeacherNet {
+    /// Builds the teacher for `classes` identities under `vs`.
+    pub fn new(vs: &Path, cfg: &Teacher, upsample: Upsample, classes: i64) -> Self {
+        let channels = out_channels(cfg.backbone, cfg.width);
+        Self {
+            backbone: Resnet::new(&(vs / "model"), cfg.backbone, cfg.width, cfg.last_stride),
+            head: Head::new(&(vs / "classifier"), channels, cfg.feature, cfg.dropout, classes),
+            upsample,
+        }
+    }
+
+    fn pooled(&self, photo: &Tensor, pass: Pass) -> Tensor {
+        let map = self.backbone.forward(&enlarge(photo, self.upsample), pass);
+        map.mean_dim(Some([2, 3].as_slice()), false, None::<Kind>)
+    }
+
+    /// # Shapes
+    /// photo (N, 3, H, W) -> logits (N, K)
+    pub fn forward(&self, photo: &Tensor, pass: Pass) -> Tensor {
+        self.head.forward(&self.pooled(photo, pass), pass)
+    }
+
+    /// The mean of the teacher's distributions over a photo and its mirror image, each in a pass of
+    /// its own with its own batch statistics; no gradient.
+    ///
+    /// # Shapes
+    /// photo (N, 3, H, W) -> (N, K), rows sum to 1
+    pub fn distribution(&self, photo: &Tensor, statistics: TeacherBatchNorm) -> Tensor {
+        let norm = match statistics {
+            TeacherBatchNorm::Batch => Norm::Batch,
+            TeacherBatchNorm::Running => Norm::Running,
+        };
+        let pass = Pass { norm, ..Pass::EVAL };
+        tch::no_grad(|| {
+            let seen = |photo: &Tensor| self.forward(photo, pass).softmax(1, None::<Kind>);
+            (seen(photo) + seen(&photo.flip([3]))) * 0.5
+        })
+    }
+
+    /// The re-ID feature: the output of the head's batch norm.
+    ///
+    /// # Shapes
+    /// photo (N, 3, H, W) -> (N, feature)
+    pub fn features(&self, photo: &Tensor) -> Tensor {
+        tch::no_grad(|| self.head.feature(&self.pooled(photo, Pass::EVAL), Pass::EVAL))
+    }
+}

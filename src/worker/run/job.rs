@@ -1,0 +1,180 @@
+//! What every phase of a worker needs: the spec, the data at the networks' size, the stages, and the
+//! wish to stop. No training and no evaluation here.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use tch::Device;
+
+use super::provenance::cpu_seconds;
+use dgnet::data::drawn::Truth;
+use dgnet::data::loader::Images;
+use dgnet::data::{DataError, Dataset, Photo, market};
+use dgnet::store::files::{read_json, write_json};
+use dgnet::store::records::RunSpec;
+use dgnet::store::stages::alive;
+use dgnet::store::{RunDir, StageKind, Stages, StoreError};
+use crate::train::checkpoint::CheckpointError;
+
+/// Why a worker cannot do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The run folder or a stage.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The data set or a photo.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Weights.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A stage that should be there is not.
+    #[error("the {kind} `{key}` is not there\n  hint: `dgnet sweep` makes what a run needs")]
+    Missing {
+        /// data, teacher.
+        kind: &'static str,
+        /// Its key.
+        key: String,
+    },
+    /// The teacher does not fit the data.
+    #[error("{0}")]
+    Teacher(String),
+    /// A panic, most often an error of libtorch.
+    #[error("internal error: {0}")]
+    Panic(String),
+}
+
+/// The wish to stop: a signal, or the death of the process that started this one.
+#[derive(Debug, Clone, Default)]
+pub struct Stop {
+    /// Set by the signal handler.
+    pub asked: Arc<AtomicBool>,
+    /// Process whose death stops this one.
+    pub parent: Option<u32>,
+}
+
+impl Stop {
+    /// Whether to stop after the current step.
+    #[must_use]
+    pub fn requested(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.parent.is_some_and(|pid| !alive(pid))
+    }
+}
+
+/// One run's spec with its data at hand.
+#[derive(Debug)]
+pub struct Job {
+    /// What to do.
+    pub spec: RunSpec,
+    /// Stages of the runs folder.
+    pub stages: Stages,
+    /// The data set.
+    pub dataset: Dataset,
+    /// Factors of drawn people; `None` for photos.
+    pub truth: Option<Truth>,
+    /// Training photos at the networks' size.
+    pub train: Arc<Images>,
+    /// Class of every training person.
+    pub classes: BTreeMap<i64, i64>,
+    /// Where to compute.
+    pub device: Device,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+impl Job {
+    /// Reads the data of a run and sets the number of threads.
+    pub fn open(runs: &Path, spec: RunSpec, stop: &Stop) -> Result<Self, WorkerError> {
+        let settings = &spec.settings;
+        let threads = i32::try_from(settings.train.threads).unwrap_or(1);
+        tch::set_num_threads(threads);
+        let stages = Stages::new(runs);
+        let root = match &settings.data.path {
+            Some(path) => PathBuf::from(path),
+            None => stages.published(StageKind::Data, &spec.stages.data).ok_or_else(|| {
+                WorkerError::Missing { kind: "data set", key: spec.stages.data.clone() }
+            })?,
+        };
+        let dataset = market::read(&root)?;
+        let truth = Truth::open(&root)?;
+        let classes = dataset.classes();
+        let mut job = Self {
+            train: Arc::new(Images::empty(1, 1)),
+            spec,
+            stages,
+            truth,
+            classes,
+            device: Device::Cpu,
+            stop: stop.clone(),
+            dataset,
+        };
+        job.train = Arc::new(job.load(&job.dataset.train)?);
+        Ok(job)
+    }
+
+    /// Decodes photos at the networks' size.
+    pub fn load(&self, photos: &[Photo]) -> Result<Images, DataError> {
+        let settings = &self.spec.settings;
+        let (height, width) = (settings.image.height as usize, settings.image.width as usize);
+        let workers = settings.train.loader_workers.max(1) as usize;
+        Images::load(photos, height, width, workers, &|_, _| {})
+    }
+
+    /// The folder of a stage; where it is not there yet, `build` fills it and it is published.
+    pub fn stage(
+        &self,
+        kind: StageKind,
+        key: &str,
+        build: impl FnOnce(&Path) -> Result<(), WorkerError>,
+    ) -> Result<PathBuf, WorkerError> {
+        if let Some(stage) = self.stages.published(kind, key) {
+            return Ok(stage);
+        }
+        let work = self.stages.work(kind, key)?;
+        build(work.path())?;
+        Ok(self.stages.publish(work)?)
+    }
+
+    /// Number of classes.
+    #[must_use]
+    pub fn class_count(&self) -> i64 {
+        self.classes.len() as i64
+    }
+
+    /// Person id of every class, in class order: stored with every checkpoint.
+    #[must_use]
+    pub fn people(&self) -> Vec<i64> {
+        self.classes.keys().copied().collect()
+    }
+}
+
+/// Seconds that an attempt took; a file of its own per attempt, so that a crash loses only its own.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Usage {
+    wall_s: f64,
+    cpu_s: f64,
+}
+
+fn usage_file(run: &RunDir, attempt: u32) -> PathBuf {
+    run.path().join(format!("usage-{attempt}.json"))
+}
+
+/// Notes what this attempt has taken so far.
+pub fn add_usage(run: &RunDir, attempt: u32, began: Instant) -> Result<(), StoreError> {
+    let usage = Usage { wall_s: began.elapsed().as_secs_f64(), cpu_s: cpu_seconds() };
+    write_json(&usage_file(run, attempt), &usage)
+}
+
+/// (wall seconds, CPU seconds) over all attempts.
+pub fn usage(run: &RunDir) -> Result<(f64, f64), StoreError> {
+    let mut total = (0.0, 0.0);
+    for attempt in run.attempts()? {
+        let usage: Usage = read_json(&usage_file(run, attempt))?.unwrap_or_default();
+        total = (total.0 + usage.wall_s, total.1 + usage.cpu_s);
+    }
+    Ok(total)
+}

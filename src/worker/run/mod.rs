@@ -1,0 +1,179 @@
+//! The worker's run loop: where training, evaluation, stages and records meet. It runs in
+//! `dgnet-worker`, a process per run.
+
+pub mod finish;
+pub mod job;
+pub mod provenance;
+pub mod teaching;
+pub mod training;
+
+use std::path::Path;
+
+pub use job::{Job, Stop, WorkerError};
+
+use dgnet::spec::settings::Mode;
+use dgnet::store::records::{End, EndState, Pause};
+use dgnet::store::run_dir::now;
+use dgnet::store::{RunDir, RunLock, RunWriter};
+use provenance::{cpu_seconds, peak_bytes};
+
+/// How a worker process ends; the discriminant is its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Everything is there.
+    Done = 0,
+    /// An error, recorded in `end.json` where there is a run.
+    Failed = 1,
+    /// A loss was not finite; recorded.
+    Diverged = 3,
+    /// Another process holds the lock.
+    Locked = 4,
+    /// Stopped on request after a checkpoint.
+    Interrupted = 130,
+}
+
+/// What a phase of a run says when it is over.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// Go on.
+    Complete,
+    /// A value was not finite after this many steps.
+    Diverged {
+        /// Steps finished.
+        step: u64,
+        /// Which value.
+        reason: String,
+    },
+    /// Stopped on request after this many steps.
+    Interrupted {
+        /// Steps finished.
+        step: u64,
+    },
+}
+
+/// Does everything of one run that is not done yet: training, evaluation, pictures.
+pub fn run(runs: &Path, folder: &Path, stop: &Stop) -> Result<Exit, WorkerError> {
+    let dir = RunDir::new(folder);
+    let Some(_lock) = RunLock::acquire(folder)? else { return Ok(Exit::Locked) };
+    if let Some(end) = dir.end()? {
+        return Ok(match end.state {
+            EndState::Done => Exit::Done,
+            EndState::Failed => Exit::Failed,
+            EndState::Diverged => Exit::Diverged,
+        });
+    }
+    let began = std::time::Instant::now();
+    let outcome = caught(|| attempt(runs, &dir, stop));
+    let attempt = dir.begin()?.map_or(1, |begin| begin.attempt);
+    let (state, reason, step) = match outcome {
+        Ok(Phase::Complete) => (EndState::Done, None, None),
+        Ok(Phase::Diverged { step, reason }) => (EndState::Diverged, Some(reason), Some(step)),
+        Ok(Phase::Interrupted { step }) => {
+            job::add_usage(&dir, attempt, began)?;
+            dgnet::store::files::write_json(
+                &folder.join("pause.json"),
+                &Pause { attempt, step, at: now() },
+            )?;
+            return Ok(Exit::Interrupted);
+        }
+        Err(error) => (EndState::Failed, Some(error.to_string()), None),
+    };
+    job::add_usage(&dir, attempt, began)?;
+    let (wall_s, cpu_s) = job::usage(&dir)?;
+    let step = step.unwrap_or_else(|| dir.heartbeat().map_or(0, |beat| beat.step));
+    let end = End {
+        state,
+        reason: reason.clone(),
+        attempt,
+        step,
+        ended_at: now(),
+        wall_s,
+        cpu_s,
+        peak_bytes: peak_bytes(),
+    };
+    dgnet::store::files::write_json(&folder.join("end.json"), &end)?;
+    if let Some(reason) = reason {
+        tracing::error!("{reason}");
+    }
+    Ok(match state {
+        EndState::Done => Exit::Done,
+        EndState::Failed => Exit::Failed,
+        EndState::Diverged => Exit::Diverged,
+    })
+}
+
+fn attempt(runs: &Path, dir: &RunDir, stop: &Stop) -> Result<Phase, WorkerError> {
+    let spec = dir.spec()?;
+    let job = Job::open(runs, spec, stop)?;
+    match job.spec.settings.train.mode {
+        Mode::Joint => joint(&job, dir),
+        Mode::TeacherOnly => teacher_only(&job, dir),
+    }
+}
+
+/// A DG-Net run.
+fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
+    let steps = job.spec.settings.train.steps;
+    let mut session = training::Session::open(job, dir)?;
+    let attempt = dir.next_attempt()?;
+    let mut writer =
+        RunWriter::begin(dir.path(), &provenance::begin(attempt, session.from_step(), steps))?;
+    for complaint in session.complaints() {
+        writer.event("warn", complaint)?;
+    }
+    match session.train(job, &mut writer)? {
+        Phase::Complete => {}
+        other => {
+            writer.sync()?;
+            return Ok(other);
+        }
+    }
+    let trainer = session.into_trainer();
+    finish::evaluation(job, &finish::Model::Joint(&trainer.networks), steps, &mut writer)?;
+    finish::pictures(job, &trainer.networks, steps, &mut writer)?;
+    writer.heartbeat("pictures", steps, steps)?;
+    writer.sync()?;
+    Ok(Phase::Complete)
+}
+
+/// The re-ID baseline: the teacher of this seed, evaluated.
+fn teacher_only(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
+    let (teacher, _vars, steps) = teaching::load(job)?;
+    let attempt = dir.next_attempt()?;
+    let mut writer = RunWriter::begin(dir.path(), &provenance::begin(attempt, 0, steps))?;
+    teaching::copy_metrics(job, &mut writer)?;
+    finish::evaluation(job, &finish::Model::Teacher(&teacher), steps, &mut writer)?;
+    writer.heartbeat("evaluation", steps, steps)?;
+    writer.sync()?;
+    Ok(Phase::Complete)
+}
+
+/// Trains the teacher that the run described by `spec_file` needs, unless it is there.
+pub fn teacher(runs: &Path, spec_file: &Path, stop: &Stop) -> Result<Exit, WorkerError> {
+    let folder = spec_file.parent().unwrap_or(Path::new("."));
+    let spec = RunDir::new(folder).spec()?;
+    caught(|| teaching::train(&Job::open(runs, spec, stop)?))
+}
+
+/// Turns a panic (libtorch's errors arrive as such) into an error with its message.
+fn caught<T>(work: impl FnOnce() -> Result<T, WorkerError>) -> Result<T, WorkerError> {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|panic| tracing::debug!("{panic}")));
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    std::panic::set_hook(quiet);
+    outcome.unwrap_or_else(|payload| {
+        let message = payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+            .unwrap_or_else(|| "no message".into());
+        Err(WorkerError::Panic(message))
+    })
+}
+
+/// CPU seconds and wall seconds of this process so far, for records.
+#[must_use]
+pub fn spent(began: std::time::Instant) -> (f64, f64) {
+    (began.elapsed().as_secs_f64(), cpu_seconds())
+}

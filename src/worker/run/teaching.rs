@@ -1,0 +1,295 @@
+//! The teacher stage: training on the real photos, published once per key and shared by every run of
+//! a seed; and loading it, with a check that its classes are those of the data.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tch::Tensor;
+use tch::nn::VarStore;
+
+use super::job::{Job, WorkerError};
+use super::{Exit, Phase};
+use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
+use dgnet::data::sampler::hold_out;
+use crate::eval::features::gather;
+use crate::model::teacher::TeacherNet;
+use dgnet::spec::settings::TeacherSource;
+use dgnet::store::files::create_folder;
+use dgnet::store::records::{MetricLine, Number};
+use dgnet::store::{Pulse, RunLock, RunWriter, StageKind, StoreError};
+use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
+use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
+
+/// Epochs between two checkpoints of a teacher.
+const CHECKPOINT_EPOCHS: u64 = 5;
+/// Batches made ahead of the step.
+const DEPTH: usize = 4;
+const WEIGHTS: &str = "teacher.safetensors";
+const METRICS: &str = "metrics.jsonl";
+
+/// Trains the teacher of this job's seed and publishes it, unless it is there.
+pub fn train(job: &Job) -> Result<Exit, WorkerError> {
+    let key = &job.spec.stages.teacher;
+    if key.is_empty() || job.stages.published(StageKind::Teacher, key).is_some() {
+        return Ok(Exit::Done);
+    }
+    let resume = resume_folder(job, key)?;
+    let Some(_lock) = RunLock::acquire(&resume)? else { return Ok(Exit::Locked) };
+    if job.stages.published(StageKind::Teacher, key).is_some() {
+        return Ok(Exit::Done);
+    }
+    let mut course = Course::open(job, &resume)?;
+    match course.run(job)? {
+        Phase::Complete => {}
+        Phase::Interrupted { .. } => return Ok(Exit::Interrupted),
+        Phase::Diverged { step, reason } => {
+            return Err(WorkerError::Teacher(format!(
+                "the teacher diverged at step {step}: {reason}"
+            )));
+        }
+    }
+    let work = job.stages.work(StageKind::Teacher, key)?;
+    let tensors = variables("teacher", &course.trainer.vars);
+    let counters = BTreeMap::new();
+    checkpoint::write(&work.path().join(WEIGHTS), &tensors, course.step, &job.people(), counters)?;
+    write_lines(&work.path().join(METRICS), &course.lines)?;
+    job.stages.publish(work)?;
+    let _ = fs::remove_dir_all(&resume);
+    Ok(Exit::Done)
+}
+
+/// Where an unfinished teacher keeps its checkpoints.
+fn resume_folder(job: &Job, key: &str) -> Result<PathBuf, StoreError> {
+    let folder = job.stages.dir(StageKind::Teacher, key).with_file_name(format!(".resume-{key}"));
+    create_folder(&folder)?;
+    Ok(folder)
+}
+
+/// A teacher on its way.
+struct Course {
+    trainer: TeacherTrainer,
+    checkpoints: Checkpoints,
+    pulse: Pulse,
+    folder: PathBuf,
+    lines: Vec<MetricLine>,
+    held_out: Vec<usize>,
+    loader: Arc<TeacherLoader>,
+    step: u64,
+}
+
+impl Course {
+    fn open(job: &Job, folder: &Path) -> Result<Self, WorkerError> {
+        let (settings, seed) = (&job.spec.settings, job.spec.seed);
+        let (net, vars) = build(settings, job.class_count(), seed, job.device);
+        if let Some(weights) = &settings.teacher.weights {
+            checkpoint::load_backbone(Path::new(weights), &vars)?;
+        }
+        let mut trainer = TeacherTrainer::new(net, vars, settings);
+        let checkpoints = Checkpoints::new(folder.join("checkpoints"));
+        let (found, _damaged) = checkpoints.newest();
+        let mut step = 0;
+        if let Some((record, tensors)) = found {
+            checkpoint::fill(folder, "teacher", &trainer.vars, &tensors)?;
+            restore_optimizer(folder, "teacher", trainer.optim(), &tensors)?;
+            trainer.set_steps(record.counters.get("teacher").copied().unwrap_or_default());
+            step = record.step;
+        }
+        let mut lines = read_lines(&folder.join(METRICS))?;
+        lines.retain(|line| line.step <= step);
+        let (kept, held_out) = if settings.teacher.hold_out {
+            hold_out(&job.train.people(), seed)
+        } else {
+            ((0..job.train.len()).collect(), (0..job.train.len()).collect())
+        };
+        let batch = settings.teacher.batch as usize;
+        let loader = TeacherLoader::new(
+            Arc::clone(&job.train),
+            kept,
+            &job.classes,
+            settings.augment.clone(),
+            batch,
+            seed,
+        )?;
+        Ok(Self {
+            trainer,
+            checkpoints,
+            pulse: Pulse::new(folder)?,
+            folder: folder.to_owned(),
+            lines,
+            held_out,
+            loader: Arc::new(loader),
+            step,
+        })
+    }
+
+    fn run(&mut self, job: &Job) -> Result<Phase, WorkerError> {
+        let (settings, seed) = (&job.spec.settings, job.spec.seed);
+        let epoch_steps = self.loader.steps_per_epoch();
+        let steps = epoch_steps * u64::from(settings.teacher.epochs);
+        let loader = Arc::clone(&self.loader);
+        let workers = settings.train.loader_workers as usize;
+        let batches = Prefetch::new(
+            self.step..steps,
+            workers,
+            DEPTH,
+            Arc::new(move |step| loader.batch(step)),
+        );
+        let mut losses = Vec::new();
+        for batch in batches {
+            let batch = batch?;
+            let photos = tensor(&job.train, &batch.x, job);
+            let labels = Tensor::from_slice(&batch.labels).to_device(job.device);
+            let rate = head_rate(
+                settings.teacher.learning_rate,
+                batch.step / epoch_steps,
+                settings.teacher.decay_epoch,
+            );
+            let loss = self.trainer.step(&photos, &labels, rate, (seed, batch.step));
+            self.step = batch.step + 1;
+            if !loss.is_finite() {
+                return Ok(Phase::Diverged {
+                    step: self.step,
+                    reason: format!("its loss is {loss}"),
+                });
+            }
+            losses.push(loss);
+            self.pulse.beat("teacher", self.step, steps)?;
+            if self.step.is_multiple_of(epoch_steps) {
+                self.note_epoch(job, &mut losses)?;
+                let epoch = self.step / epoch_steps;
+                if epoch.is_multiple_of(CHECKPOINT_EPOCHS) {
+                    self.save(job)?;
+                }
+            }
+            if self.step < steps && job.stop.requested() {
+                return Ok(Phase::Interrupted { step: self.step });
+            }
+        }
+        Ok(Phase::Complete)
+    }
+
+    /// Mean loss of the epoch and accuracy on the held-out photos.
+    fn note_epoch(&mut self, job: &Job, losses: &mut Vec<f64>) -> Result<(), WorkerError> {
+        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        losses.clear();
+        let accuracy = accuracy(job, &self.trainer.net, &job.train, &self.held_out)?;
+        let values = [("teacher_loss", mean), ("teacher_accuracy", accuracy)];
+        let values = values.map(|(name, value)| (name.to_owned(), Number(value))).into();
+        self.lines.push(MetricLine { step: self.step, values });
+        Ok(())
+    }
+
+    fn save(&self, job: &Job) -> Result<(), WorkerError> {
+        write_lines(&self.folder.join(METRICS), &self.lines)?;
+        let mut tensors = variables("teacher", &self.trainer.vars);
+        let optim = self.trainer.optim();
+        tensors.extend(
+            optim
+                .state()
+                .into_iter()
+                .map(|(part, tensor)| (format!("optim.teacher.{part}"), tensor)),
+        );
+        let counters = BTreeMap::from([("teacher".to_owned(), optim.steps())]);
+        Ok(self.checkpoints.save(&tensors, self.step, &job.people(), counters)?)
+    }
+}
+
+/// A batch of pixels as a tensor.
+///
+/// # Shapes
+/// N * 3 * H * W numbers -> (N, 3, H, W)
+pub fn tensor(images: &Images, pixels: &[f32], job: &Job) -> Tensor {
+    let (height, width) = images.size();
+    Tensor::from_slice(pixels).view([-1, 3, height as i64, width as i64]).to_device(job.device)
+}
+
+fn accuracy(
+    job: &Job,
+    net: &TeacherNet,
+    images: &Images,
+    indices: &[usize],
+) -> Result<f64, WorkerError> {
+    let labels = images.labels(&job.classes)?;
+    let mut correct = 0;
+    for chunk in indices.chunks(job.spec.settings.eval.batch.max(1) as usize) {
+        let truth: Vec<i64> = chunk.iter().map(|&i| labels[i]).collect();
+        let truth = Tensor::from_slice(&truth).to_device(job.device);
+        correct += right(net, &gather(images, chunk, job.device), &truth);
+    }
+    Ok(correct as f64 / indices.len().max(1) as f64)
+}
+
+/// The teacher that this job's spec asks for, its variables, and the steps it was trained.
+pub fn load(job: &Job) -> Result<(TeacherNet, VarStore, u64), WorkerError> {
+    let settings = &job.spec.settings;
+    let given = settings
+        .teacher
+        .path
+        .as_ref()
+        .filter(|_| settings.teacher.source == TeacherSource::Checkpoint);
+    let path = if let Some(path) = given {
+        PathBuf::from(path)
+    } else {
+        let key = &job.spec.stages.teacher;
+        let stage = job.stages.published(StageKind::Teacher, key);
+        stage
+            .ok_or_else(|| WorkerError::Missing { kind: "teacher", key: key.clone() })?
+            .join(WEIGHTS)
+    };
+    let (record, tensors) = checkpoint::read(&path)?;
+    if record.people != job.people() {
+        return Err(WorkerError::Teacher(format!(
+            "the teacher `{}` knows {} persons in another order or number than the data set's {}\n  \
+             hint: class index = rank of the person id; use a teacher that was trained on this training set",
+            path.display(),
+            record.people.len(),
+            job.classes.len()
+        )));
+    }
+    let (net, vars) = build(settings, job.class_count(), job.spec.seed, job.device);
+    checkpoint::fill(&path, "teacher", &vars, &tensors)?;
+    Ok((net, vars, record.step))
+}
+
+/// Copies the curve of the teacher's training into a run's records.
+pub fn copy_metrics(job: &Job, writer: &mut RunWriter) -> Result<(), WorkerError> {
+    if let Some(stage) = job.stages.published(StageKind::Teacher, &job.spec.stages.teacher) {
+        copy_lines(&read_lines(&stage.join(METRICS))?, writer)?;
+    }
+    Ok(())
+}
+
+/// Writes lines into a run's records.
+pub fn copy_lines(lines: &[MetricLine], writer: &mut RunWriter) -> Result<(), StoreError> {
+    for line in lines {
+        let values: Vec<(&str, f64)> =
+            line.values.iter().map(|(name, value)| (name.as_str(), value.0)).collect();
+        writer.metrics(line.step, &values)?;
+    }
+    Ok(())
+}
+
+/// Metric lines of a stage; none where there is no file.
+pub fn read_lines(path: &Path) -> Result<Vec<MetricLine>, StoreError> {
+    let bytes = dgnet::store::files::read_optional(path)?.unwrap_or_default();
+    let lines = bytes.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|error| damaged(path, &error))).collect()
+}
+
+fn damaged(path: &Path, error: &serde_json::Error) -> StoreError {
+    let hint = "remove the stage's folder and run the sweep again; it is made anew".to_owned();
+    StoreError::Damaged { path: path.to_owned(), reason: error.to_string(), hint }
+}
+
+/// Writes metric lines of a stage.
+pub fn write_lines(path: &Path, lines: &[MetricLine]) -> Result<(), StoreError> {
+    let mut bytes = Vec::new();
+    for line in lines {
+        let json = serde_json::to_vec(line).map_err(|error| damaged(path, &error))?;
+        bytes.extend(json);
+        bytes.push(b'\n');
+    }
+    dgnet::store::files::write_atomic(path, &bytes)
+}

@@ -1,0 +1,346 @@
+//! Weights and training state on disk: a safetensors file and, written after it, a record with its
+//! checksum and class map. A file without a valid record does not exist. Nothing is executed on load.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tch::nn::VarStore;
+use tch::{TchError, Tensor};
+
+use super::optim::Savable;
+use super::step::Trainer;
+
+/// Checkpoints kept of a running training; the older one serves when the newest is damaged.
+const KEPT: usize = 2;
+
+/// Why a checkpoint cannot be written or used.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// A file cannot be read or written.
+    #[error("cannot use checkpoint `{path}`: {source}", path = path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The checksum does not match or the record is unreadable.
+    #[error("checkpoint `{path}` is damaged: {reason}", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What does not match.
+        reason: String,
+    },
+    /// The file belongs to another architecture.
+    #[error("`{path}` does not fit the network: {mismatches}\n  hint: {hint}", path = path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The first mismatching names and shapes.
+        mismatches: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// libtorch refused.
+    #[error("libtorch: {0}")]
+    Torch(#[from] TchError),
+}
+
+/// The record beside a weights file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    /// Steps finished.
+    pub step: u64,
+    /// blake3 of the weights file, hex.
+    pub blake3: String,
+    /// Person id of every class, in class order.
+    pub people: Vec<i64>,
+    /// Steps each optimizer has taken.
+    pub counters: BTreeMap<String, i64>,
+}
+
+/// A checkpoint whose checksum was right: its record and its tensors by name.
+pub type Whole = (Record, BTreeMap<String, Tensor>);
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError + '_ {
+    move |source| CheckpointError::Io { path: path.to_owned(), source }
+}
+
+fn record_path(weights: &Path) -> PathBuf {
+    weights.with_extension("json")
+}
+
+/// The variables of a store under `prefix.`, sorted by name.
+#[must_use]
+pub fn variables(prefix: &str, store: &VarStore) -> Vec<(String, Tensor)> {
+    let mut named: Vec<_> = store
+        .variables()
+        .into_iter()
+        .map(|(name, tensor)| (format!("{prefix}.{name}"), tensor))
+        .collect();
+    named.sort_by(|a, b| a.0.cmp(&b.0));
+    named
+}
+
+/// Writes tensors and their record; each appears whole or not at all.
+pub fn write(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    step: u64,
+    people: &[i64],
+    counters: BTreeMap<String, i64>,
+) -> Result<Record, CheckpointError> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(io(folder))?;
+    }
+    let temporary = path.with_extension("safetensors.tmp");
+    let plain: Vec<(&str, Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.detach().contiguous()))
+        .collect();
+    Tensor::write_safetensors(&plain, &temporary)?;
+    let file = fs::File::open(&temporary).map_err(io(&temporary))?;
+    file.sync_all().map_err(io(&temporary))?;
+    let record = Record { step, blake3: checksum(&temporary)?, people: people.to_vec(), counters };
+    fs::rename(&temporary, path).map_err(io(path))?;
+    let record_file = record_path(path);
+    let temporary = record_file.with_extension("json.tmp");
+    let json =
+        serde_json::to_vec_pretty(&record).map_err(|error| io(&record_file)(error.into()))?;
+    fs::write(&temporary, json).map_err(io(&temporary))?;
+    fs::rename(&temporary, &record_file).map_err(io(&record_file))?;
+    Ok(record)
+}
+
+fn checksum(path: &Path) -> Result<String, CheckpointError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut file = fs::File::open(path).map_err(io(path))?;
+    std::io::copy(&mut file, &mut hasher).map_err(io(path))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Reads tensors whose checksum matches their record.
+pub fn read(path: &Path) -> Result<Whole, CheckpointError> {
+    let damaged = |reason: String| CheckpointError::Damaged { path: path.to_owned(), reason };
+    let record_file = record_path(path);
+    let json = fs::read(&record_file).map_err(io(&record_file))?;
+    let record: Record =
+        serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    if checksum(path)? != record.blake3 {
+        return Err(damaged("its checksum does not match its record".into()));
+    }
+    let tensors = Tensor::read_safetensors(path).map_err(|error| damaged(error.to_string()))?;
+    Ok((record, tensors.into_iter().collect()))
+}
+
+/// Copies `tensors` under `prefix.` into the variables of a store. Every variable must be there with
+/// its shape; the first mismatches are named.
+pub fn fill(
+    path: &Path,
+    prefix: &str,
+    store: &VarStore,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), CheckpointError> {
+    let wanted = variables(prefix, store);
+    let mismatches: Vec<String> = wanted
+        .iter()
+        .filter_map(|(name, variable)| match tensors.get(name) {
+            None => Some(format!("`{name}` is missing")),
+            Some(found) if found.size() != variable.size() => Some(format!(
+                "`{name}` has shape {:?}, the network wants {:?}",
+                found.size(),
+                variable.size()
+            )),
+            Some(_) => None,
+        })
+        .collect();
+    if !mismatches.is_empty() {
+        let more = mismatches.len().saturating_sub(3);
+        let first = mismatches.into_iter().take(3).collect::<Vec<_>>().join("; ");
+        let mismatches = if more > 0 { format!("{first}; and {more} more") } else { first };
+        let hint = "the file must come from a network with the same settings";
+        return Err(CheckpointError::Mismatch { path: path.to_owned(), mismatches, hint });
+    }
+    tch::no_grad(|| {
+        for (name, mut variable) in wanted {
+            variable.copy_(&tensors[&name]);
+        }
+    });
+    Ok(())
+}
+
+/// Loads a backbone's weights from a safetensors file with torchvision's names into the variables
+/// under `model.`; its classifier `fc` is ignored.
+pub fn load_backbone(path: &Path, store: &VarStore) -> Result<(), CheckpointError> {
+    let read = Tensor::read_safetensors(path);
+    let tensors = read.map_err(|error| CheckpointError::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let named: BTreeMap<String, Tensor> =
+        tensors.into_iter().map(|(name, tensor)| (format!("model.{name}"), tensor)).collect();
+    let mut mismatches = Vec::new();
+    tch::no_grad(|| {
+        for (name, variable) in &mut store.variables().into_iter().collect::<BTreeMap<_, _>>() {
+            match named.get(name) {
+                _ if !name.starts_with("model.") => {}
+                Some(found) if found.size() == variable.size() => variable.copy_(found),
+                Some(found) => mismatches.push(format!(
+                    "`{name}` has shape {:?}, the network wants {:?}",
+                    found.size(),
+                    variable.size()
+                )),
+                None => {
+                    mismatches.push(format!("`{}` is missing", name.trim_start_matches("model.")));
+                }
+            }
+        }
+    });
+    if mismatches.is_empty() {
+        return Ok(());
+    }
+    mismatches.truncate(3);
+    let hint = "the file must hold a network of the same `backbone` and `width`, under torchvision's names";
+    Err(CheckpointError::Mismatch {
+        path: path.to_owned(),
+        mismatches: mismatches.join("; "),
+        hint,
+    })
+}
+
+/// The checkpoints of one training in a folder of their own.
+#[derive(Debug, Clone)]
+pub struct Checkpoints(PathBuf);
+
+impl Checkpoints {
+    /// In this folder.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    fn file(&self, step: u64) -> PathBuf {
+        self.0.join(format!("step-{step:09}.safetensors"))
+    }
+
+    fn steps(&self) -> Vec<u64> {
+        let names = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let mut steps: Vec<u64> = names
+            .filter_map(|entry| {
+                let name = entry.file_name().into_string().ok()?;
+                name.strip_prefix("step-")?.strip_suffix(".json")?.parse().ok()
+            })
+            .collect();
+        steps.sort_unstable();
+        steps
+    }
+
+    /// Saves everything that `tensors` holds after `step` steps and forgets all but the last two.
+    pub fn save(
+        &self,
+        tensors: &[(String, Tensor)],
+        step: u64,
+        people: &[i64],
+        counters: BTreeMap<String, i64>,
+    ) -> Result<(), CheckpointError> {
+        write(&self.file(step), tensors, step, people, counters)?;
+        let steps = self.steps();
+        for &old in &steps[..steps.len().saturating_sub(KEPT)] {
+            self.forget(old);
+        }
+        Ok(())
+    }
+
+    fn forget(&self, step: u64) {
+        let file = self.file(step);
+        // the record goes first: a file without one does not count
+        let _ = fs::remove_file(record_path(&file));
+        let _ = fs::remove_file(file);
+    }
+
+    /// The newest checkpoint that is whole, with the complaints about newer ones that are not.
+    pub fn newest(&self) -> (Option<Whole>, Vec<CheckpointError>) {
+        let mut complaints = Vec::new();
+        for step in self.steps().into_iter().rev() {
+            match read(&self.file(step)) {
+                Ok(found) => return (Some(found), complaints),
+                Err(error) => {
+                    complaints.push(error);
+                    self.forget(step);
+                }
+            }
+        }
+        (None, complaints)
+    }
+
+    /// Removes all of them, once the final weights are published.
+    pub fn clear(&self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Everything a training needs to go on: variables and optimizer state, under stable names.
+#[must_use]
+pub fn training_state(trainer: &Trainer) -> (Vec<(String, Tensor)>, BTreeMap<String, i64>) {
+    let mut tensors: Vec<(String, Tensor)> =
+        trainer.networks.stores().iter().flat_map(|(name, store)| variables(name, store)).collect();
+    let mut counters = BTreeMap::new();
+    for (name, optim) in optimizers(trainer) {
+        counters.insert(name.to_owned(), optim.steps());
+        tensors.extend(
+            optim
+                .state()
+                .into_iter()
+                .map(|(part, tensor)| (format!("optim.{name}.{part}"), tensor)),
+        );
+    }
+    (tensors, counters)
+}
+
+fn optimizers(trainer: &Trainer) -> [(&'static str, &dyn Savable); 3] {
+    [("gen", &trainer.gen_optim), ("dis", &trainer.dis_optim), ("id", &trainer.id_optim)]
+}
+
+/// Puts a training back to where `training_state` was taken.
+pub fn restore_training(
+    trainer: &mut Trainer,
+    path: &Path,
+    record: &Record,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), CheckpointError> {
+    for (name, store) in trainer.networks.stores() {
+        fill(path, name, store, tensors)?;
+    }
+    for (name, optim) in optimizers(trainer) {
+        restore_optimizer(path, name, optim, tensors)?;
+    }
+    let steps = |name: &str| record.counters.get(name).copied().unwrap_or_default();
+    trainer.gen_optim.set_steps(steps("gen"));
+    trainer.dis_optim.set_steps(steps("dis"));
+    trainer.id_optim.set_steps(steps("id"));
+    Ok(())
+}
+
+/// Copies an optimizer's tensors back from `optim.<name>.*`.
+pub fn restore_optimizer(
+    path: &Path,
+    name: &str,
+    optim: &dyn Savable,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Result<(), CheckpointError> {
+    for (part, mut tensor) in optim.state() {
+        let key = format!("optim.{name}.{part}");
+        let found =
+            tensors.get(&key).filter(|found| found.size() == tensor.size()).ok_or_else(|| {
+                CheckpointError::Damaged {
+                    path: path.to_owned(),
+                    reason: format!("`{key}` is missing or misshapen"),
+                }
+            })?;
+        tch::no_grad(|| tensor.copy_(found));
+    }
+    Ok(())
+}

@@ -1,0 +1,464 @@
+//! One training step of DG-Net: forward, D's step, one backward pass of L_total, the optimizers'
+//! steps. It reads like the paper's equation 9 and is the same code for the worker and the golden
+//! numbers. It is told everything by a `StepPlan`.
+
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor};
+
+use super::losses::{
+    adversarial, cross_entropy, discriminator, distillation, gradient_penalty, l1_pair,
+    teacher_labels,
+};
+use super::optim::{Adam, Flat, Sgd};
+use dgnet::data::rng::Rng;
+use crate::model::Pass;
+use crate::model::appearance::{AppearanceEncoder, Seen};
+use crate::model::discriminator::Discriminator;
+use crate::model::generator::Generator;
+use crate::model::teacher::TeacherNet;
+use dgnet::spec::settings::Settings;
+use dgnet::spec::step_plan::{StepPlan, Weights};
+
+/// The three networks that a step trains, and their variables.
+#[derive(Debug)]
+pub struct Networks {
+    /// Variables of E_s and G.
+    pub gen_vars: VarStore,
+    /// Variables of E_a.
+    pub id_vars: VarStore,
+    /// Variables of D.
+    pub dis_vars: VarStore,
+    /// E_s and G.
+    pub generator: Generator,
+    /// E_a.
+    pub encoder: AppearanceEncoder,
+    /// D.
+    pub discriminator: Discriminator,
+}
+
+/// Seeds libtorch's generator for one purpose; initialisation and dropout are the only users.
+pub fn seed_torch(seed: u64, stream: &str, index: u64) {
+    tch::manual_seed((Rng::new(seed, stream, index).next_u64() >> 1) as i64);
+}
+
+impl Networks {
+    /// Freshly initialised networks. Each has a stream of its own, so arms that change one network
+    /// begin with the same weights in the others.
+    #[must_use]
+    pub fn new(settings: &Settings, classes: i64, seed: u64, device: Device) -> Self {
+        let stores = [0; 3].map(|_| VarStore::new(device));
+        let [gen_vars, id_vars, dis_vars] = stores;
+        seed_torch(seed, "init.generator", 0);
+        let generator = Generator::new(&gen_vars.root(), settings);
+        seed_torch(seed, "init.appearance", 0);
+        let encoder = AppearanceEncoder::new(&id_vars.root(), &settings.appearance, classes);
+        seed_torch(seed, "init.discriminator", 0);
+        let discriminator = Discriminator::new(&dis_vars.root(), &settings.discriminator);
+        Self { gen_vars, id_vars, dis_vars, generator, encoder, discriminator }
+    }
+
+    /// The variable stores with the names under which checkpoints hold them.
+    #[must_use]
+    pub fn stores(&self) -> [(&'static str, &VarStore); 3] {
+        [("gen", &self.gen_vars), ("id", &self.id_vars), ("dis", &self.dis_vars)]
+    }
+}
+
+/// The photos of a step: batches a and b stacked, a first.
+#[derive(Debug)]
+pub struct Batch {
+    /// x_a, x_b: (2B, 3, H, W).
+    pub x: Tensor,
+    /// Another photo of the same persons: (2B, 3, H, W).
+    pub positive: Tensor,
+    /// x_a, x_b, xp_a, xp_b with random erasing: (4B, 3, H, W); `None` without erasing.
+    pub erased: Option<Tensor>,
+    /// Classes of x: (2B,).
+    pub labels: Tensor,
+}
+
+/// What a step draws at random, made from (seed, step) alone.
+#[derive(Debug, Clone, Copy)]
+pub struct Draws {
+    /// Whether code_2 trains E_s on the detached generated image (else the gradient goes into the image).
+    pub train_structure: bool,
+    /// Seed and step of dropout.
+    pub dropout: (u64, u64),
+}
+
+impl Draws {
+    /// The draws of `step` in the run with this seed.
+    #[must_use]
+    pub fn at(plan: &StepPlan, seed: u64, step: u64) -> Self {
+        let train_structure =
+            Rng::new(seed, "train_structure", step).chance(plan.train_structure_probability);
+        Self { train_structure, dropout: (seed, step) }
+    }
+}
+
+/// The forward pass: codes, logits and generated images; pairs are stacked, a first.
+#[derive(Debug)]
+pub struct Forward {
+    /// Appearance codes of x_a, x_b, xp_a, xp_b: (4B, L).
+    pub appearance: Tensor,
+    /// Structure codes of x_a, x_b: (2B, C, H/4, W/4).
+    pub structure: Tensor,
+    /// (primary, fine) logits of x_a, x_b, xp_a, xp_b (of their erased copies with erasing on).
+    pub logits: Vec<(Tensor, Tensor)>,
+    /// G(a_i, s_i): (2B, 3, H, W).
+    pub own: Tensor,
+    /// G(a_t, s_i), the appearance from another photo of the same person.
+    pub positive: Tensor,
+    /// x_ba = G(a_a, s_b), then x_ab = G(a_b, s_a).
+    pub swapped: Tensor,
+}
+
+/// Every term of L_total before weighting. Pairs are (a, b); everything else is the sum of both.
+#[derive(Debug)]
+pub struct Losses {
+    /// L1 between G(a_i, s_i) and x_i: (2,).
+    pub img_1: Tensor,
+    /// L1 between G(a_t, s_i) and x_i: (2,).
+    pub img_2: Tensor,
+    /// Primary head's cross entropy on x.
+    pub id_x: Tensor,
+    /// Primary head's cross entropy on the positives.
+    pub id_positive: Tensor,
+    /// Fine head's cross entropy on x; weighted like `fine`.
+    pub id_fine: Tensor,
+    /// Primary head's cross entropy on generated images, for the generator.
+    pub id_c: Tensor,
+    /// L1 between the appearance codes of generated images and their providers: (2,); trains nothing.
+    pub code_1: Tensor,
+    /// L1 between the structure codes of x_ab, x_ba and their providers: (2,).
+    pub code_2: Tensor,
+    /// L1 between the photo decoded from re-encoded codes and x: (2,).
+    pub cycle: Tensor,
+    /// Adversarial term of x_ba, x_ab: (2,).
+    pub adv: Tensor,
+    /// Divergence from the teacher's labels on generated images.
+    pub prim: Tensor,
+    /// Fine head's cross entropy with the structure provider's class on generated images.
+    pub fine: Tensor,
+}
+
+impl Losses {
+    /// L_total (paper equation 9): everything that E_s, G and E_a minimise, weighted, over both directions.
+    pub fn total(&self, w: &Weights) -> Tensor {
+        let both = |pair: &Tensor| pair.sum(None::<Kind>);
+        (both(&self.img_1) + both(&self.img_2)) * w.img
+            + (&self.id_x + &self.id_positive + &self.id_fine * w.fine)
+            + &self.id_c * w.id
+            + (both(&self.code_1) + both(&self.code_2)) * w.code
+            + both(&self.cycle) * w.cycle
+            + both(&self.adv) * w.adv
+            + &self.prim * w.prim
+            + &self.fine * w.fine
+    }
+}
+
+/// What a step leaves behind to look at. Reading a number waits for the device; a step never does.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The forward pass, before any update.
+    pub forward: Forward,
+    /// Terms of L_total.
+    pub losses: Losses,
+    /// L_total.
+    pub total: Tensor,
+    /// D's loss with its penalty.
+    pub dis: Tensor,
+    /// The penalty alone, weighted.
+    pub dis_penalty: Tensor,
+    /// D's maps of x_a, x_b per scale, before its step: (2B, 1, h, w).
+    pub judged: Vec<Tensor>,
+}
+
+impl Outcome {
+    /// The losses under their metric names, summed over directions and unweighted.
+    #[must_use]
+    pub fn metrics(&self, weights: &Weights) -> Vec<(&'static str, f64)> {
+        let value = |x: &Tensor| x.sum(None::<Kind>).double_value(&[]);
+        let l = &self.losses;
+        let id_s = value(&l.id_x) + value(&l.id_positive) + value(&l.id_fine) * weights.fine;
+        vec![
+            ("loss_total", value(&self.total)),
+            ("loss_img_1", value(&l.img_1)),
+            ("loss_img_2", value(&l.img_2)),
+            ("loss_id_s", id_s),
+            ("loss_id_c", value(&l.id_c)),
+            ("loss_code_1", value(&l.code_1)),
+            ("loss_code_2", value(&l.code_2)),
+            ("loss_cycle", value(&l.cycle)),
+            ("loss_adv", value(&l.adv)),
+            ("loss_prim", value(&l.prim)),
+            ("loss_fine", value(&l.fine)),
+            ("loss_dis", value(&self.dis)),
+            ("loss_dis_penalty", value(&self.dis_penalty)),
+        ]
+    }
+}
+
+/// The networks with their optimizers and the teacher.
+#[derive(Debug)]
+pub struct Trainer {
+    /// What is trained.
+    pub networks: Networks,
+    /// Adam of E_s and G.
+    pub gen_optim: Adam,
+    /// Adam of D.
+    pub dis_optim: Adam,
+    /// SGD of E_a.
+    pub id_optim: Sgd,
+    teacher: Option<TeacherNet>,
+    classes: i64,
+}
+
+/// The two halves of a stacked batch.
+fn halves(x: &Tensor) -> [Tensor; 2] {
+    let half = x.size()[0] / 2;
+    [x.narrow(0, 0, half), x.narrow(0, half, half)]
+}
+
+/// A stacked batch with its halves exchanged: (b, a).
+fn exchanged(x: &Tensor) -> Tensor {
+    let [a, b] = halves(x);
+    Tensor::cat(&[b, a], 0)
+}
+
+impl Trainer {
+    /// Takes the networks over; their parameters move into flat buffers here, so load or fill them before.
+    #[must_use]
+    pub fn new(
+        networks: Networks,
+        teacher: Option<TeacherNet>,
+        settings: &Settings,
+        classes: i64,
+    ) -> Self {
+        let train = &settings.train;
+        let adam = |vars: &VarStore| Adam::new(Flat::new(vars), train.betas, train.weight_decay);
+        Self {
+            gen_optim: adam(&networks.gen_vars),
+            dis_optim: adam(&networks.dis_vars),
+            id_optim: Sgd::new(
+                Flat::new(&networks.id_vars),
+                train.momentum,
+                train.weight_decay,
+                "model.",
+            ),
+            networks,
+            teacher,
+            classes,
+        }
+    }
+
+    /// One training step.
+    pub fn step(&mut self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Outcome {
+        seed_torch(draws.dropout.0, "dropout", draws.dropout.1);
+        let forward = self.forward(batch);
+        let (dis, dis_penalty, judged) = self.discriminator_step(batch, &forward, plan);
+        let losses = self.losses(batch, &forward, plan, draws);
+        let total = losses.total(&plan.weights);
+        self.gen_optim.flat.zero_gradients();
+        self.id_optim.flat.zero_gradients();
+        total.backward();
+        self.gen_optim.step(plan.rates.generator);
+        self.id_optim.step(plan.rates.backbone, plan.rates.heads);
+        Outcome { forward, losses, total: total.detach(), dis, dis_penalty, judged }
+    }
+
+    /// Codes, logits, and G on own, positive's and exchanged appearance. Every pass through E_a is a
+    /// batch of its own (batch norm); E_s and G treat samples alone and take everything at once.
+    fn forward(&self, batch: &Batch) -> Forward {
+        let Networks { generator, encoder, .. } = &self.networks;
+        let [x_a, x_b] = halves(&batch.x);
+        let [xp_a, xp_b] = halves(&batch.positive);
+        let (codes, logits) = encode(encoder, &[x_a, x_b, xp_a, xp_b], batch.erased.as_ref());
+        let appearance = Tensor::cat(&codes, 0);
+        let structure = generator.structure.forward(&batch.x, Pass::TRAIN);
+        let style = generator.decoder.style(&appearance, Pass::TRAIN);
+        let (two, four) = (batch.x.size()[0], appearance.size()[0]);
+        let rows = |from, to| Tensor::arange_start(from, to, (Kind::Int64, appearance.device()));
+        let own_positive_own = Tensor::cat(&[rows(0, two), rows(two, four), rows(0, two)], 0);
+        let structures = Tensor::cat(&[&structure, &structure, &exchanged(&structure)], 0);
+        let images =
+            generator.decoder.forward(&style.select(&own_positive_own), &structures, Pass::TRAIN);
+        let part = |k: i64| images.narrow(0, k * two, two);
+        Forward { own: part(0), positive: part(1), swapped: part(2), appearance, structure, logits }
+    }
+
+    /// D's step on real photos and detached fakes. Skipped where nothing listens to D.
+    fn discriminator_step(
+        &mut self,
+        batch: &Batch,
+        forward: &Forward,
+        plan: &StepPlan,
+    ) -> (Tensor, Tensor, Vec<Tensor>) {
+        if plan.weights.adv == 0.0 {
+            return (zero(&batch.x), zero(&batch.x), Vec::new());
+        }
+        let judge = &self.networks.discriminator;
+        let real = batch.x.detach().set_requires_grad(true);
+        let judged = judge.forward(&real, Pass::TRAIN);
+        let fakes = judge.forward(&forward.swapped.detach(), Pass::TRAIN);
+        let penalty = gradient_penalty(&judged, &real) * plan.penalty;
+        let loss = discriminator(&fakes, &judged) + &penalty;
+        self.dis_optim.flat.zero_gradients();
+        loss.backward();
+        self.dis_optim.step(plan.rates.discriminator);
+        (loss.detach(), penalty.detach(), judged.iter().map(Tensor::detach).collect())
+    }
+
+    /// Every term of L_total; a term of weight 0 is not computed.
+    fn losses(&self, batch: &Batch, forward: &Forward, plan: &StepPlan, draws: Draws) -> Losses {
+        let w = &plan.weights;
+        let labels = halves(&batch.labels);
+        let entropy = |which: [usize; 2], head: fn(&(Tensor, Tensor)) -> &Tensor| {
+            let [a, b] = which.map(|i| cross_entropy(head(&forward.logits[i]), &labels[i % 2]));
+            a + b
+        };
+        let again = self.reencode(batch, forward, plan, draws);
+        let (prim, fine) = self.feedback(batch, forward, plan);
+        let adv = if w.adv == 0.0 {
+            zero_pair(&batch.x)
+        } else {
+            adversarial(&self.networks.discriminator.forward(&forward.swapped, Pass::FROZEN))
+        };
+        Losses {
+            img_1: l1_pair(&forward.own, &batch.x),
+            img_2: l1_pair(&forward.positive, &batch.x),
+            id_x: entropy([0, 1], |(primary, _)| primary),
+            id_positive: entropy([2, 3], |(primary, _)| primary),
+            id_fine: entropy([0, 1], |(_, fine)| fine),
+            id_c: again.id_c,
+            code_1: again.code_1,
+            code_2: again.code_2,
+            cycle: again.cycle,
+            adv,
+            prim,
+            fine,
+        }
+    }
+
+    /// Generated images through frozen copies: what trains the generator through E_a and E_s.
+    fn reencode(
+        &self,
+        batch: &Batch,
+        forward: &Forward,
+        plan: &StepPlan,
+        draws: Draws,
+    ) -> Reencoded {
+        let Networks { generator, encoder, .. } = &self.networks;
+        let w = &plan.weights;
+        let none = || zero_pair(&batch.x);
+        let mut again =
+            Reencoded { id_c: zero(&batch.x), code_1: none(), code_2: none(), cycle: none() };
+        let codes_wanted = w.code > 0.0 || w.cycle > 0.0;
+        if !codes_wanted && w.id == 0.0 {
+            return again;
+        }
+        let seen = halves(&forward.swapped).map(|images| encoder.forward(&images, Pass::FROZEN));
+        let [a, b] = [0, 1].map(|i| cross_entropy(&seen[i].primary, &halves(&batch.labels)[i]));
+        again.id_c = a + b;
+        if !codes_wanted {
+            return again;
+        }
+        let [Seen { code: code_a, .. }, Seen { code: code_b, .. }] = seen;
+        let appearance = Tensor::cat(&[code_a, code_b], 0);
+        let carriers = exchanged(&forward.swapped); // x_ab carries the structure of a, x_ba that of b
+        let structure = if draws.train_structure {
+            generator.structure.forward(&carriers.detach(), Pass::TRAIN)
+        } else {
+            generator.structure.forward(&carriers, Pass::FROZEN)
+        };
+        if w.code > 0.0 {
+            again.code_1 =
+                l1_pair(&appearance, &forward.appearance.narrow(0, 0, appearance.size()[0]));
+            again.code_2 = l1_pair(&structure, &forward.structure);
+        }
+        if w.cycle > 0.0 {
+            again.cycle =
+                l1_pair(&generator.generate(&appearance, &structure, Pass::TRAIN), &batch.x);
+        }
+        again
+    }
+
+    /// Generated images fed back to E_a: primary feature learning with the teacher's labels (paper
+    /// equation 7) and fine-grained feature mining with the structure provider's (equation 8).
+    fn feedback(&self, batch: &Batch, forward: &Forward, plan: &StepPlan) -> (Tensor, Tensor) {
+        let w = &plan.weights;
+        let (mut prim, mut fine) = (zero(&batch.x), zero(&batch.x));
+        if w.prim == 0.0 && w.fine == 0.0 {
+            return (prim, fine);
+        }
+        let [a, b] = halves(&batch.labels);
+        for (images, appearance, structure) in halves(&forward.swapped.detach())
+            .into_iter()
+            .zip([&a, &b])
+            .zip([&b, &a])
+            .map(|((x, a), s)| (x, a, s))
+        {
+            let seen = self.networks.encoder.forward(&images, Pass::TRAIN);
+            if w.prim > 0.0 {
+                // static and uniform labels need no teacher; the plan asks for one in all other cases
+                let asked = || match &self.teacher {
+                    Some(teacher) => teacher.distribution(&images, plan.teacher_norm),
+                    None => Tensor::full_like(&seen.primary, f64::NAN),
+                };
+                let q = teacher_labels(
+                    plan.labels,
+                    asked,
+                    appearance,
+                    structure,
+                    self.classes,
+                    images.kind(),
+                );
+                prim += distillation(&seen.primary, &q);
+            }
+            if w.fine > 0.0 {
+                fine += cross_entropy(&seen.fine, structure);
+            }
+        }
+        (prim, fine)
+    }
+}
+
+/// The terms that come from generated images seen through frozen copies.
+struct Reencoded {
+    id_c: Tensor,
+    code_1: Tensor,
+    code_2: Tensor,
+    cycle: Tensor,
+}
+
+/// Appearance codes and logits of x_a, x_b, xp_a, xp_b, each in a pass of its own. With erasing on the
+/// codes come from the clean photos, without a graph, and the logits from the erased ones.
+fn encode(
+    encoder: &AppearanceEncoder,
+    photos: &[Tensor; 4],
+    erased: Option<&Tensor>,
+) -> (Vec<Tensor>, Vec<(Tensor, Tensor)>) {
+    let Some(erased) = erased else {
+        return photos
+            .iter()
+            .map(|x| encoder.forward(x, Pass::TRAIN))
+            .map(|seen| (seen.code, (seen.primary, seen.fine)))
+            .unzip();
+    };
+    let codes = photos.iter().map(|x| encoder.code(x, Pass::TRAIN)).collect();
+    let logits = erased
+        .chunk(4, 0)
+        .iter()
+        .map(|x| encoder.forward(x, Pass::TRAIN))
+        .map(|seen| (seen.primary, seen.fine))
+        .collect();
+    (codes, logits)
+}
+
+fn zero(like: &Tensor) -> Tensor {
+    Tensor::zeros([] as [i64; 0], (like.kind(), like.device()))
+}
+
+fn zero_pair(like: &Tensor) -> Tensor {
+    Tensor::zeros([2], (like.kind(), like.device()))
+}

@@ -1,0 +1,232 @@
+//! Whole studies through both executables: results, sharing, crashes, faults.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{Place, TINY, fingerprint};
+
+fn wait_for(what: &str, mut happened: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !happened() {
+        assert!(began.elapsed() < Duration::from_mins(2), "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
+    let place = Place::new();
+    place.study(TINY);
+    place.succeed(&["sweep", "tiny.yaml"]);
+    let final_rows = place.succeed(&[
+        "query",
+        "select arm, mAP, rank1, swap_nearer from final order by arm",
+        "--format",
+        "csv",
+    ]);
+    assert_eq!(final_rows.lines().count(), 4, "{final_rows}");
+    assert!(final_rows.starts_with("arm,mAP,rank1,swap_nearer\n"), "{final_rows}");
+    let queries = place.succeed(&["query", "select count(*) from query_result", "--format", "csv"]);
+    assert_ne!(queries.lines().nth(1), Some("0"));
+
+    let report = place.path().join("reports/tiny/index.html");
+    let page = std::fs::read_to_string(&report).unwrap();
+    assert!(page.contains("does it run?"));
+    assert!(!page.contains("<script>alert(1)</script>"), "a label must stay text");
+    assert!(page.contains("data:image/png;base64"));
+    assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline");
+
+    let stages = || {
+        let mut names: Vec<_> = walkdir::WalkDir::new(place.runs().join(".stages"))
+            .into_iter()
+            .flatten()
+            .map(|entry| (entry.path().to_owned(), entry.metadata().unwrap().modified().unwrap()))
+            .collect();
+        names.sort();
+        names
+    };
+    let before = stages();
+    place.succeed(&["sweep", "tiny.yaml"]);
+    assert_eq!(before, stages(), "a finished study must train nothing");
+    assert_eq!(page, std::fs::read_to_string(&report).unwrap(), "same database, same bytes");
+
+    let live =
+        place.succeed(&["query", "select * from curves order by 1,2,3,4", "--format", "csv"]);
+    place.succeed(&["reindex"]);
+    let rebuilt =
+        place.succeed(&["query", "select * from curves order by 1,2,3,4", "--format", "csv"]);
+    assert_eq!(live, rebuilt, "the folders are the truth");
+}
+
+#[test]
+fn killed_workers_end_with_the_same_bits() {
+    let straight = Place::new();
+    straight.study(TINY);
+    straight.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    let expected = fingerprint(&straight);
+    // kill before the first checkpoint, between two, after an evaluation, and near the end
+    for kill_at in [1, 5, 8, 14] {
+        let place = Place::new();
+        place.study(TINY);
+        let mut sweep =
+            place.command(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]).spawn().unwrap();
+        let heartbeat = || -> Option<serde_json::Value> {
+            let folder =
+                std::fs::read_dir(place.runs().join("tiny/full")).ok()?.flatten().next()?.path();
+            serde_json::from_slice(&std::fs::read(folder.join("heartbeat")).ok()?).ok()
+        };
+        let begin = || -> Option<i32> {
+            let folder =
+                std::fs::read_dir(place.runs().join("tiny/full")).ok()?.flatten().next()?.path();
+            let begin: serde_json::Value =
+                serde_json::from_slice(&std::fs::read(folder.join("begin.json")).ok()?).ok()?;
+            i32::try_from(begin["pid"].as_i64()?).ok()
+        };
+        wait_for("the step to kill at", || {
+            heartbeat().is_some_and(|beat| {
+                beat["phase"] == "training" && beat["step"].as_u64() >= Some(kill_at)
+            }) || sweep.try_wait().unwrap().is_some()
+        });
+        if let Some(pid) = begin().and_then(rustix::process::Pid::from_raw) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        assert!(
+            sweep.wait().unwrap().success(),
+            "the sweep must resume a killed worker (killed at {kill_at})"
+        );
+        assert_eq!(fingerprint(&place), expected, "killed at step {kill_at}");
+    }
+}
+
+#[test]
+fn an_interrupted_sweep_goes_on_where_it_stopped() {
+    let straight = Place::new();
+    straight.study(TINY);
+    straight.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+
+    let place = Place::new();
+    place.study(TINY);
+    let mut sweep =
+        place.command(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]).spawn().unwrap();
+    wait_for("training", || {
+        walkdir::WalkDir::new(place.runs())
+            .into_iter()
+            .flatten()
+            .any(|entry| entry.file_name() == "metrics-1.jsonl")
+            || sweep.try_wait().unwrap().is_some()
+    });
+    let pid = rustix::process::Pid::from_raw(i32::try_from(sweep.id()).unwrap()).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    let status = sweep.wait().unwrap();
+    assert!(matches!(status.code(), Some(130 | 0)), "{status:?}");
+    place.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    assert_eq!(fingerprint(&place), fingerprint(&straight));
+}
+
+#[test]
+fn a_diverged_run_is_a_result_and_the_study_goes_on() {
+    let place = Place::new();
+    let text = TINY.replace(
+        "hard_labels: { label: <script>alert(1)</script>, teacher.labels: hard }",
+        "wild: { train.lr_generator: 1e30 }",
+    );
+    place.study(&text);
+    let output = place.dgnet(&["sweep", "tiny.yaml"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let states =
+        place.succeed(&["query", "select arm, state from runs order by arm", "--format", "csv"]);
+    assert_eq!(states, "arm,state\nfull,done\nteacher_only,done\nwild,diverged\n");
+    let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
+    assert!(page.contains("diverge"), "the report must name the divergence");
+}
+
+#[test]
+fn a_damaged_checkpoint_falls_back_to_the_one_before() {
+    let straight = Place::new();
+    straight.study(TINY);
+    straight.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    let expected = fingerprint(&straight);
+
+    let place = Place::new();
+    place.study(TINY);
+    let mut sweep =
+        place.command(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]).spawn().unwrap();
+    let checkpoints = || -> Vec<std::path::PathBuf> {
+        walkdir::WalkDir::new(place.runs().join("tiny"))
+            .into_iter()
+            .flatten()
+            .map(walkdir::DirEntry::into_path)
+            .filter(|path| {
+                path.extension().is_some_and(|e| e == "safetensors")
+                    && path.with_extension("json").exists()
+            })
+            .collect()
+    };
+    wait_for("two checkpoints", || checkpoints().len() >= 2 || sweep.try_wait().unwrap().is_some());
+    let pid = rustix::process::Pid::from_raw(i32::try_from(sweep.id()).unwrap()).unwrap();
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+    sweep.wait().unwrap();
+    let mut files = checkpoints();
+    files.sort();
+    if let Some(newest) = files.last() {
+        let mut bytes = std::fs::read(newest).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x10;
+        std::fs::write(newest, bytes).unwrap();
+    }
+    place.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    assert_eq!(fingerprint(&place), expected);
+}
+
+#[test]
+fn a_damaged_photo_fails_the_run_by_name_and_data_check_lists_it() {
+    let place = Place::new();
+    place.succeed(&[
+        "data",
+        "draw",
+        "--out",
+        "people",
+        "--ids",
+        "12",
+        "--cameras",
+        "2",
+        "--seed",
+        "3",
+    ]);
+    let train = place.path().join("people/bounding_box_train");
+    let mut photos: Vec<_> =
+        std::fs::read_dir(&train).unwrap().flatten().map(|e| e.path()).collect();
+    photos.sort();
+    let bytes = std::fs::read(&photos[1]).unwrap();
+    std::fs::write(&photos[1], &bytes[..bytes.len() / 2]).unwrap();
+    let name = photos[1].file_name().unwrap().to_string_lossy().into_owned();
+
+    let check = place.dgnet(&["data", "check", "people"]);
+    let said = String::from_utf8_lossy(&check.stdout).into_owned()
+        + &String::from_utf8_lossy(&check.stderr);
+    assert!(said.contains(&name), "{said}");
+
+    place.study(&TINY.replace("data: { drawn:", "data: { path: people, drawn:"));
+    let output = place.dgnet(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    let failure = place.succeed(&["query", "select failure from run", "--format", "csv"]);
+    assert!(failure.contains(&name), "{failure}");
+}
+
+#[test]
+fn the_run_folder_is_complete_by_itself() {
+    let place = Place::new();
+    place.study(TINY);
+    place.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    let folder = place.run_folder("full");
+    for file in [
+        "spec.yaml",
+        "begin.json",
+        "end.json",
+        "heartbeat",
+        "metrics-1.jsonl",
+        "queries.jsonl",
+        "images/swap_grid.png",
+    ] {
+        assert!(folder.join(file).exists(), "{file} is missing");
+    }
+}

@@ -12,7 +12,7 @@ default:
 # Get libtorch and build; every other recipe does this by itself
 setup: _libtorch _cargo
     @[ -x {{ dgnet }} ] || echo "building: about 10 minutes the first time, seconds afterwards" >&2
-    @cargo build --locked --bins
+    @cargo build --locked --workspace --bins
 
 # Train what a study misses, then write its report: just sweep ablations.yaml
 sweep STUDY *ARGS: setup
@@ -40,13 +40,13 @@ data *ARGS: setup
 
 # Run the tests, or those whose names match: just test golden
 test FILTER="": _libtorch _cargo
-    cargo test --locked --bins --lib --tests -- {{ FILTER }}
+    cargo test --locked --workspace --bins --lib --tests -- {{ FILTER }}
 
 # Format, lints, docs
 lint: _libtorch _cargo
-    cargo fmt --check
-    cargo clippy --locked --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib
 
 # Measure speed; appends to benches/results/
 bench *ARGS: setup

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
         below: Option<f64>,
     },
     Choice(Vec<String>),
+    /// True or false.
+    Flag,
     /// A text that may be absent.
     Text,
     List {
@@ -119,6 +121,7 @@ fn kind(schema: &Json) -> Option<Kind> {
             item: Box::new(kind(schema.get("items")?)?),
             len: whole("minItems").map(|len| len as usize),
         }),
+        Json::String(name) if name == "boolean" => Some(Kind::Flag),
         _ => Some(Kind::Text),
     }
 }
@@ -157,6 +160,7 @@ impl Kind {
                 }
             }
             Self::Choice(names) => format!("one of {}", names.join(", ")),
+            Self::Flag => "true or false".to_owned(),
             Self::Text => "a text".to_owned(),
             Self::List { item, len: Some(len) } => {
                 format!("a list of {len} values, each {}", item.expected())
@@ -171,6 +175,7 @@ impl Kind {
             Self::Integer { .. } => "a whole number",
             Self::Number { .. } => "a number",
             Self::Choice(_) => "a word",
+            Self::Flag => "true or false",
             Self::Text => "a text",
             Self::List { .. } => "a list",
         }
@@ -240,6 +245,7 @@ impl Kind {
                 Ok(Json::from("none"))
             }
             (Self::Choice(_), _) => Err(out_of_range()),
+            (Self::Flag, Value::Bool(value)) => Ok(Json::from(*value)),
             (Self::Text, Value::Null) => Ok(Json::Null),
             (Self::Text, Value::Text(text, _)) if text.is_empty() => {
                 Err(at.error(format!("`{name}`: expected a text, found an empty one")))

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBTORCH");
     let here = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).unwrap_or_default();
-    let libtorch = here.join("../..").join(std::env::var_os("LIBTORCH").unwrap_or_else(|| ".libtorch".into()));
+    let libtorch =
+        here.join("../..").join(std::env::var_os("LIBTORCH").unwrap_or_else(|| ".libtorch".into()));
     let lib = libtorch.join("lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());

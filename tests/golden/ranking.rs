@@ -1,8 +1,8 @@
 //! `eval*.json` and `rerank*.json`: ranking by the official protocol, and k-reciprocal re-ranking.
 
-use dgnet_worker::eval::rank::rank;
 use dgnet::stats::ranking::{Label, Ranking, rank_all};
 use dgnet::stats::rerank::{Rerank, rerank};
+use dgnet_worker::eval::rank::rank;
 use libtest_mimic::Failed;
 use serde_json::Value;
 

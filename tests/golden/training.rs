@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use dgnet_worker::model::teacher::TeacherNet;
 use dgnet::spec::settings::{Settings, StructureInput, TeacherLabels, Upsample};
 use dgnet::spec::step_plan::{Rates, StepPlan, Weights};
+use dgnet_worker::model::teacher::TeacherNet;
 use dgnet_worker::train::step::{Batch, Draws, Networks, Outcome, Trainer};
 use libtest_mimic::Failed;
 use serde_json::Value;

@@ -32,7 +32,8 @@ fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
 fn imported(line: &str, in_worker: bool) -> Vec<String> {
     let after = |prefix: &str, place: &str| -> Vec<String> {
         let names = line.split(prefix).skip(1).map(|rest| {
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let end =
+                rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             format!("{place}{}", &rest[..end])
         });
         names.collect()

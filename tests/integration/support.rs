@@ -95,9 +95,9 @@ pub fn fingerprint(place: &Place) -> String {
         let Ok(stages) = std::fs::read_dir(place.runs().join(".stages").join(kind)) else {
             continue;
         };
-        for stage in
-            stages.flatten().filter(|stage| stage.path().is_dir() && !stage.file_name().to_string_lossy().starts_with('.'))
-        {
+        for stage in stages.flatten().filter(|stage| {
+            stage.path().is_dir() && !stage.file_name().to_string_lossy().starts_with('.')
+        }) {
             for file in std::fs::read_dir(stage.path()).unwrap().flatten() {
                 let name = file.file_name().to_string_lossy().into_owned();
                 if [".safetensors", ".png", "result.json"].iter().any(|end| name.ends_with(end)) {

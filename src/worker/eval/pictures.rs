@@ -6,12 +6,12 @@ use std::collections::BTreeSet;
 use tch::Device;
 
 use super::swap::{HeldOut, Pair, generate, pictures, truths};
+use crate::model::appearance::AppearanceEncoder;
+use crate::model::generator::Generator;
 use dgnet::data::DataError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::pixels::{Rgb8, grid};
 use dgnet::data::rng::Rng;
-use crate::model::appearance::AppearanceEncoder;
-use crate::model::generator::Generator;
 
 /// White pixels between the pictures of a grid.
 const GAP: usize = 3;

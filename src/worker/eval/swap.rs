@@ -7,14 +7,14 @@ use tch::{Device, Kind, Tensor};
 
 use super::features::{gather, to_vec};
 use super::picture_quality::{psnr, ssim};
+use crate::model::Pass;
+use crate::model::appearance::AppearanceEncoder;
+use crate::model::generator::Generator;
 use dgnet::data::drawn::Truth;
 use dgnet::data::loader::Images;
 use dgnet::data::pixels::{Rgb8, denormalise, resize};
 use dgnet::data::rng::Rng;
 use dgnet::data::{DataError, Photo};
-use crate::model::Pass;
-use crate::model::appearance::AppearanceEncoder;
-use crate::model::generator::Generator;
 
 /// Photos held out from training, at the size of the networks.
 #[derive(Debug)]

@@ -7,17 +7,17 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, WorkerError};
-use dgnet::data::Photo;
-use dgnet::data::loader::Images;
-use dgnet::data::pixels::encode_png;
 use crate::eval::rank::{Evaluation, Features, evaluate};
 use crate::eval::{features, pictures, swap};
 use crate::model::teacher::TeacherNet;
+use crate::train::step::Networks;
+use dgnet::data::Photo;
+use dgnet::data::loader::Images;
+use dgnet::data::pixels::encode_png;
 use dgnet::stats::ranking::{Label, Ranking};
 use dgnet::store::files::{read_json, write_atomic, write_json};
 use dgnet::store::records::{ArtifactLine, Number, QueryLine};
 use dgnet::store::{RunWriter, StageKind};
-use crate::train::step::Networks;
 
 const RESULT: &str = "result.json";
 const GRID: &str = "swap_grid.png";

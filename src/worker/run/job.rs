@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::provenance::cpu_seconds;
+use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::loader::Images;
 use dgnet::data::{DataError, Dataset, Photo, market};
@@ -18,7 +19,6 @@ use dgnet::store::files::{read_json, write_json};
 use dgnet::store::records::RunSpec;
 use dgnet::store::stages::alive;
 use dgnet::store::{RunDir, StageKind, Stages, StoreError};
-use crate::train::checkpoint::CheckpointError;
 
 /// Why a worker cannot do its work.
 #[derive(Debug, thiserror::Error)]

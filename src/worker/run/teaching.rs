@@ -11,16 +11,16 @@ use tch::nn::VarStore;
 
 use super::job::{Job, WorkerError};
 use super::{Exit, Phase};
-use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
-use dgnet::data::sampler::hold_out;
 use crate::eval::features::gather;
 use crate::model::teacher::TeacherNet;
+use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
+use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
+use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
+use dgnet::data::sampler::hold_out;
 use dgnet::spec::settings::TeacherSource;
 use dgnet::store::files::create_folder;
 use dgnet::store::records::{MetricLine, Number};
 use dgnet::store::{Pulse, RunLock, RunWriter, StageKind, StoreError};
-use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
-use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
 
 /// Epochs between two checkpoints of a teacher.
 const CHECKPOINT_EPOCHS: u64 = 5;

@@ -11,13 +11,13 @@ use tch::Tensor;
 use super::job::{Job, WorkerError};
 use super::teaching::{self, copy_lines, read_lines, tensor, write_lines};
 use super::{Phase, finish};
+use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
+use crate::train::step::{Batch, Draws, Networks, Trainer};
 use dgnet::data::loader::{JointBatch, JointLoader, Prefetch};
 use dgnet::spec::settings::{Settings, TeacherLabels};
 use dgnet::spec::step_plan::StepPlan;
 use dgnet::store::records::MetricLine;
 use dgnet::store::{RunDir, RunWriter, StageKind};
-use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
-use crate::train::step::{Batch, Draws, Networks, Trainer};
 
 /// Batches made ahead of the step.
 const DEPTH: usize = 3;

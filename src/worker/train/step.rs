@@ -10,12 +10,12 @@ use super::losses::{
     teacher_labels,
 };
 use super::optim::{Adam, Flat, Sgd};
-use dgnet::data::rng::Rng;
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::discriminator::Discriminator;
 use crate::model::generator::Generator;
 use crate::model::teacher::TeacherNet;
+use dgnet::data::rng::Rng;
 use dgnet::spec::settings::Settings;
 use dgnet::spec::step_plan::{StepPlan, Weights};
 

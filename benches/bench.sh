@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
 out=benches/results/bench.csv
+mkdir -p benches/results
 [ -f "$out" ] || echo "date,commit,processor,cores,part,what,median,unit" >"$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

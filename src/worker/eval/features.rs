@@ -3,11 +3,12 @@
 
 use tch::{Device, Kind, Tensor};
 
+use super::rank::with_mirror;
 use dgnet::data::loader::Images;
 
-/// L2-normalised feature halves of many photos, row-major.
+/// Feature halves of many photos, image and mirror image joined, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Features {
+pub struct Halves {
     /// The primary head's half: photos x dims.
     pub primary: Vec<f32>,
     /// The fine head's half; empty for a network with one head.
@@ -35,11 +36,6 @@ pub fn gather(images: &Images, indices: &[usize], device: Device) -> Tensor {
     Tensor::from_slice(&images.normalised(indices)).view(dims).to_device(device)
 }
 
-/// Rows divided by their L2 norm.
-fn unit(x: &Tensor) -> Tensor {
-    x / x.square().sum_dim_intlist(Some([1].as_slice()), true, None::<Kind>).sqrt().clamp_min(1e-12)
-}
-
 /// Features of every photo. `halves` gives the primary half and, where the network has one, the fine
 /// half of a batch: (N, dims) each.
 pub fn extract(
@@ -47,16 +43,17 @@ pub fn extract(
     batch: u32,
     device: Device,
     halves: impl Fn(&Tensor) -> (Tensor, Option<Tensor>),
-) -> Features {
+) -> Halves {
     let batch = batch.max(1) as usize;
-    let mut all = Features { primary: Vec::new(), fine: Vec::new(), dims: 0 };
+    let mut all = Halves { primary: Vec::new(), fine: Vec::new(), dims: 0 };
     for from in (0..images.len()).step_by(batch) {
         let to = (from + batch).min(images.len());
         let x = photos(images, from, to, device);
         let (primary, fine) = halves(&x);
         let (mirrored_primary, mirrored_fine) = halves(&x.flip([3]));
-        let half = |x: &Tensor, mirrored: &Tensor| to_vec(&unit(&(unit(x) + unit(mirrored))));
         all.dims = primary.size()[1] as usize;
+        let dims = all.dims;
+        let half = |x: &Tensor, mirrored: &Tensor| with_mirror(&to_vec(x), &to_vec(mirrored), dims);
         all.primary.extend(half(&primary, &mirrored_primary));
         if let (Some(fine), Some(mirrored)) = (fine, mirrored_fine) {
             all.fine.extend(half(&fine, &mirrored));

@@ -159,15 +159,9 @@ pub fn score(
 ///
 /// # Shapes
 /// -> (1, 3, H, W), normalised
-pub fn mean_image(train: &Images, batch: u32, device: Device) -> Tensor {
+pub fn mean_image(train: &Images, device: Device) -> Tensor {
     let (height, width) = train.size();
-    let mut sum = Tensor::zeros([1, 3, height as i64, width as i64], (Kind::Float, device));
-    let indices: Vec<usize> = (0..train.len()).collect();
-    for chunk in indices.chunks(batch.max(1) as usize) {
-        sum +=
-            gather(train, chunk, device).sum_dim_intlist(Some([0].as_slice()), true, None::<Kind>);
-    }
-    sum / train.len().max(1) as f64
+    Tensor::from_slice(&train.mean()).view([1, 3, height as i64, width as i64]).to_device(device)
 }
 
 /// L1 of G(a_i, s_i) against x_i over held-out photos, divided by the L1 of `mean` against x_i.

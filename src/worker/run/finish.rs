@@ -178,7 +178,7 @@ fn swap_metrics(
         }
         _ => None,
     };
-    let mean = swap::mean_image(&job.train, settings.batch, job.device);
+    let mean = swap::mean_image(&job.train, job.device);
     let ratio =
         swap::reconstruction_ratio(encoder, generator, &held_out.images, &mean, settings.batch);
     Ok(swap::metrics(scores, ratio))

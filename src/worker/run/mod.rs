@@ -15,7 +15,7 @@ use dgnet::spec::settings::Mode;
 use dgnet::store::records::{End, EndState, Pause};
 use dgnet::store::run_dir::now;
 use dgnet::store::{RunDir, RunLock, RunWriter};
-use provenance::{cpu_seconds, peak_bytes};
+use provenance::peak_bytes;
 
 /// How a worker process ends; the discriminant is its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +170,4 @@ fn caught<T>(work: impl FnOnce() -> Result<T, WorkerError>) -> Result<T, WorkerE
             .unwrap_or_else(|| "no message".into());
         Err(WorkerError::Panic(message))
     })
-}
-
-/// CPU seconds and wall seconds of this process so far, for records.
-#[must_use]
-pub fn spent(began: std::time::Instant) -> (f64, f64) {
-    (began.elapsed().as_secs_f64(), cpu_seconds())
 }

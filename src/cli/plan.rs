@@ -65,6 +65,22 @@ fn as_text(plan: &Plan) -> String {
     lines.extend(plan.shared.iter().map(|(kind, key, runs)| {
         format!("{} {}: made once for {runs} runs", kind.as_str(), &key[..8.min(key.len())])
     }));
+    lines.extend(plan.forks.iter().map(|fork| {
+        let arms: Vec<_> = fork.cells.iter().map(|&at| plan.cells[at].arm.as_str()).collect();
+        let state = if fork.published { "is there already" } else { "trained once" };
+        format!(
+            "steps {}-{} of {} (seed {}): {state}",
+            fork.steps - fork.adds + 1,
+            fork.steps,
+            arms.join(", "),
+            plan.cells[fork.cells[0]].seed
+        )
+    }));
+    if plan.steps_saved() > 0 {
+        let (saved, alone) = (plan.steps_saved(), plan.steps_alone());
+        let share = saved as f64 / alone as f64 * 100.0;
+        lines.push(format!("shared beginnings save {saved} of {alone} training steps ({share:.0} %)"));
+    }
     lines.extend(remarks(plan));
     format!("{table}\n{}\n", lines.join("\n"))
 }
@@ -90,11 +106,29 @@ fn as_json(plan: &Plan, runs: &Path) -> String {
         .iter()
         .map(|(kind, key, runs)| json!({ "kind": kind.as_str(), "key": key, "runs": runs }))
         .collect();
+    let forks: Vec<_> = plan
+        .forks
+        .iter()
+        .map(|fork| {
+            let cells = fork.cells.iter().map(|&at| &plan.cells[at]);
+            json!({
+                "steps": fork.steps,
+                "key": fork.key,
+                "arms": cells.map(|cell| &cell.arm).collect::<Vec<_>>(),
+                "seed": plan.cells[fork.cells[0]].seed,
+                "saves": fork.saves(),
+                "published": fork.published,
+            })
+        })
+        .collect();
     let whole = json!({
         "study": plan.study,
         "cells": cells,
         "runs_to_train": plan.open_runs().len(),
         "shared": shared,
+        "forks": forks,
+        "steps_alone": plan.steps_alone(),
+        "steps_saved": plan.steps_saved(),
         "seeds": plan.seeds,
         "confirm": plan.confirm,
         "smallest_p": plan.smallest_p(),

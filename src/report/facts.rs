@@ -231,7 +231,7 @@ pub fn failures(data: &StudyData) -> Vec<Failure> {
 /// Stages by kind, in the order of the work.
 #[must_use]
 pub fn stages(data: &StudyData) -> Vec<StageLine> {
-    ["data", "teacher", "training", "evaluation", "pictures"]
+    ["data", "teacher", "prefix", "training", "evaluation", "pictures"]
         .into_iter()
         .filter_map(|kind| {
             let of: Vec<_> = data.stages.iter().filter(|s| s.kind == kind).collect();

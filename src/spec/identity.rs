@@ -213,6 +213,11 @@ pub(crate) fn as_text(settings: &Settings) -> String {
     serde_json::to_string(settings).unwrap_or_default()
 }
 
+/// [`differences`] as text.
+pub(super) fn difference_text(settings: &Settings) -> String {
+    differences(settings).to_string()
+}
+
 /// What differs from the defaults, names in order. Defaults are left out, so a new setting whose
 /// default is the old behaviour forks no identity; a changed default must raise [`RECIPE_VERSION`].
 fn differences(settings: &Settings) -> Json {
@@ -239,7 +244,7 @@ fn subtract(mine: Json, usual: &Json) -> Option<Json> {
 }
 
 /// 64 hex digits over the kind of thing, the recipe and what goes in.
-fn hash(kind: &str, input: &Json) -> String {
+pub(super) fn hash(kind: &str, input: &Json) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("dgnet {kind} {RECIPE_VERSION}\n").as_bytes());
     hasher.update(input.to_string().as_bytes());
@@ -247,7 +252,7 @@ fn hash(kind: &str, input: &Json) -> String {
 }
 
 /// Paths replaced by what they stand for: the data by its key, weight files by their contents.
-fn with_contents(mut settings: Settings) -> Settings {
+pub(super) fn with_contents(mut settings: Settings) -> Settings {
     settings.data = Data::default();
     let files = [
         &mut settings.appearance.weights,

@@ -5,6 +5,7 @@ pub mod error;
 mod fields;
 pub mod identity;
 pub mod metrics;
+pub mod prefix;
 mod resolve;
 pub mod schema;
 pub mod settings;

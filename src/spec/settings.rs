@@ -224,11 +224,14 @@ pub struct Decoder {
     /// Hidden width of the networks that turn a chunk into `AdaIN` parameters.
     #[schemars(range(min = 1, max = 65_536))]
     pub mlp_width: u32,
+    /// Side of the kernels after each doubling of the map.
+    #[schemars(range(min = 1, max = 15))]
+    pub up_kernel: u32,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { residual_blocks: 4, mlp_width: 512 }
+        Self { residual_blocks: 4, mlp_width: 512, up_kernel: 5 }
     }
 }
 

@@ -9,9 +9,8 @@ use sqlx::Connection;
 use super::db::Db;
 use super::error::StoreError;
 use super::files::create_folder;
-use super::records::RunSpec;
 use super::run_dir::{RunDir, RunLock, RunState};
-use super::stages::{StageKind, Stages};
+use super::stages::Stages;
 use super::study_dir;
 use crate::spec::metrics;
 use folder::{Known, KnownTuple, Part, Seen, new_parts};
@@ -165,7 +164,7 @@ impl Writer {
             self.commit(&seen, forget && first, &parts)?;
             first = false;
         }
-        self.stages_of(&seen.spec)?;
+        self.stages_of(&seen)?;
         Ok(tailed)
     }
 
@@ -236,8 +235,8 @@ impl Writer {
         })
     }
 
-    fn stages_of(&mut self, spec: &RunSpec) -> Result<(), StoreError> {
-        for (kind, key) in stage_keys(spec) {
+    fn stages_of(&mut self, seen: &Seen) -> Result<(), StoreError> {
+        for (kind, key) in seen.stage_keys() {
             if self.stages.published(kind, key).is_none() {
                 continue;
             }
@@ -314,19 +313,6 @@ fn remove_database(file: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
-}
-
-/// The stages that a run consists of.
-pub fn stage_keys(spec: &RunSpec) -> impl Iterator<Item = (StageKind, &str)> {
-    let keys = &spec.stages;
-    let pairs = [
-        (StageKind::Data, keys.data.as_str()),
-        (StageKind::Teacher, keys.teacher.as_str()),
-        (StageKind::Training, keys.training.as_str()),
-        (StageKind::Evaluation, keys.evaluation.as_str()),
-        (StageKind::Pictures, keys.pictures.as_str()),
-    ];
-    pairs.into_iter().filter(|(_, key)| !key.is_empty())
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub struct CellRecord {
 /// `stage.json` inside a published stage: what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StageRecord {
-    /// data | teacher | training | evaluation | pictures.
+    /// data | teacher | prefix | training | evaluation | pictures.
     pub kind: String,
     /// Input-addressed key.
     pub key: String,
@@ -106,6 +106,17 @@ pub struct StageKeys {
     pub pictures: String,
 }
 
+/// An entry of `forks.json` in a run folder: the beginning of its training, up to `steps`, is that of
+/// other runs too and may be taken over from a stage. The worker derives the key again before it
+/// believes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fork {
+    /// Steps in common.
+    pub steps: u64,
+    /// Key of the stage.
+    pub key: String,
+}
+
 /// `begin.json`: provenance of an attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
@@ -115,6 +126,9 @@ pub struct Begin {
     pub from_step: u64,
     /// Steps planned.
     pub steps: u64,
+    /// Steps before `from_step` or after that were taken over from a training shared with other runs.
+    #[serde(default)]
+    pub shared_steps: u64,
     /// Seconds since 1970.
     pub started_at: f64,
     /// The command line of the worker.

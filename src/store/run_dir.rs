@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::StoreError;
 use super::files::{check_name, create_folder, read_json, read_optional, write_atomic, write_json};
-use super::records::{Begin, End, EndState, Heartbeat, Pause, RunSpec};
+use super::records::{Begin, End, EndState, Fork, Heartbeat, Pause, RunSpec};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -193,6 +193,16 @@ impl RunDir {
         };
         let bytes = read_optional(&path)?.ok_or_else(|| damaged("the file is missing".into()))?;
         serde_yaml::from_slice(&bytes).map_err(|error| damaged(error.to_string()))
+    }
+
+    /// `forks.json`: beginnings of the training that may be taken over, shortest first.
+    pub fn forks(&self) -> Result<Vec<Fork>, StoreError> {
+        Ok(read_json(&self.path.join("forks.json"))?.unwrap_or_default())
+    }
+
+    /// Says which beginnings of the training may be taken over.
+    pub fn set_forks(&self, forks: &[Fork]) -> Result<(), StoreError> {
+        write_json(&self.path.join("forks.json"), &forks)
     }
 
     /// `begin.json` of the last attempt.

@@ -23,6 +23,7 @@ pub(crate) fn begin(attempt: u32, from_step: u64) -> Begin {
         attempt,
         from_step,
         steps: 10,
+        shared_steps: 0,
         started_at: 1.0,
         command: vec![],
         version: "0".into(),

@@ -17,6 +17,8 @@ pub enum StageKind {
     Data,
     /// A trained teacher.
     Teacher,
+    /// The beginning of a training that several runs have in common.
+    Prefix,
     /// Weights after joint training.
     Training,
     /// Ranking and swap scores.
@@ -27,8 +29,14 @@ pub enum StageKind {
 
 impl StageKind {
     /// All kinds, in the order in which a run needs them.
-    pub const ALL: [Self; 5] =
-        [Self::Data, Self::Teacher, Self::Training, Self::Evaluation, Self::Pictures];
+    pub const ALL: [Self; 6] = [
+        Self::Data,
+        Self::Teacher,
+        Self::Prefix,
+        Self::Training,
+        Self::Evaluation,
+        Self::Pictures,
+    ];
 
     /// The word used for folders and in the database.
     #[must_use]
@@ -36,6 +44,7 @@ impl StageKind {
         match self {
             Self::Data => "data",
             Self::Teacher => "teacher",
+            Self::Prefix => "prefix",
             Self::Training => "training",
             Self::Evaluation => "evaluation",
             Self::Pictures => "pictures",
@@ -108,6 +117,12 @@ impl Stages {
         Ok(target)
     }
 
+    /// Where the worker that builds a long stage keeps its heartbeat, records and checkpoints.
+    #[must_use]
+    pub fn resume_dir(&self, kind: StageKind, key: &str) -> PathBuf {
+        self.dir(kind, key).with_file_name(format!(".resume-{key}"))
+    }
+
     /// Folders in which some process is building, or was when it died, the stage right now.
     pub fn in_progress(&self, kind: StageKind, key: &str) -> Vec<PathBuf> {
         let suffix = format!("-{key}");
@@ -150,6 +165,13 @@ pub struct StageWork {
 }
 
 impl StageWork {
+    /// Counts its cost from an earlier moment than the creation of the folder.
+    #[must_use]
+    pub fn since(mut self, began: Instant) -> Self {
+        self.since = began;
+        self
+    }
+
     /// The folder to fill.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,4 +1,4 @@
-//! Plan -> jobs: which data sets, teachers and runs have to be made, and what each waits for.
+//! Plan -> jobs: which data sets, teachers, shared beginnings and runs have to be made, and what each waits for.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +30,10 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             tasks.len() - 1
         })
     };
+    let mut trained: BTreeMap<usize, usize> = BTreeMap::new();
     for cell in open {
         let (spec, mut after) = (&cell.spec, Vec::new());
+        let (mut teacher, mut beginning) = (None, None);
         if cell.missing.contains(&StageKind::Data) {
             let key = spec.stages.data.clone();
             let label = "the drawn people".to_owned();
@@ -42,8 +44,26 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             let key = spec.stages.teacher.clone();
             let label = format!("teacher of seed {}", cell.seed);
             let job = Job { kind: JobKind::Teacher, key, label, after: after.clone() };
-            after.push(add(job, Work::Teacher(cell.run.clone()), "teacher"));
+            teacher = Some(add(job, Work::Teacher(cell.run.clone()), "teacher"));
         }
+        // shorter ones come first, so the last one added is the one to wait for
+        for (at, fork) in plan.forks.iter().enumerate() {
+            let mine = fork.cells.iter().any(|&at| plan.cells[at].spec.uid == spec.uid);
+            if !mine || fork.published {
+                continue;
+            }
+            let mut after = after.clone();
+            after.extend(fork.after.and_then(|shorter| trained.get(&shorter)));
+            after.extend(teacher.filter(|_| fork.asks_teacher));
+            let label = format!("steps 1-{} of {} runs, seed {}", fork.steps, fork.cells.len(), cell.seed);
+            let job = Job { kind: JobKind::Prefix, key: fork.key.clone(), label, after };
+            let work = Work::Prefix(cell.run.clone(), fork.steps);
+            let job = add(job, work, "beginning");
+            trained.insert(at, job);
+            beginning = Some(job);
+        }
+        after.extend(teacher);
+        after.extend(beginning);
         let label = format!("{} seed {}", cell.arm, cell.seed);
         let job = Job { kind: JobKind::Run, key: spec.uid.clone(), label, after };
         let class = match spec.settings.train.mode {

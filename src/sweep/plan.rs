@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::error::SweepError;
+use super::forks::{PlannedFork, forks};
 use crate::data::fingerprint;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
 use crate::spec::{Study, identity};
@@ -70,6 +71,8 @@ pub struct Plan {
     pub confirm: usize,
     /// Stages that are missing and used by more than one open run: kind, key, runs.
     pub shared: Vec<(StageKind, String, usize)>,
+    /// Beginnings of trainings that are made once for several runs.
+    pub forks: Vec<PlannedFork>,
     /// The study as its folder records it.
     pub record: StudyRecord,
     /// What is allowed but probably not meant.
@@ -81,6 +84,23 @@ impl Plan {
     #[must_use]
     pub fn open_runs(&self) -> Vec<&PlannedCell> {
         self.cells.iter().filter(|cell| cell.is_open() && cell.same_as.is_none()).collect()
+    }
+
+    /// Training steps of the open runs, if each were trained alone.
+    #[must_use]
+    pub fn steps_alone(&self) -> u64 {
+        let trained = |cell: &&&PlannedCell| {
+            cell.spec.settings.train.mode == Mode::Joint
+                && cell.missing.contains(&StageKind::Training)
+        };
+        let open = self.open_runs();
+        open.iter().filter(trained).map(|cell| cell.spec.settings.train.steps).sum()
+    }
+
+    /// Training steps that shared beginnings save.
+    #[must_use]
+    pub fn steps_saved(&self) -> u64 {
+        self.forks.iter().map(PlannedFork::saves).sum()
     }
 
     /// Smallest two-sided p that a sign-flip test with these seeds can reach.
@@ -117,6 +137,7 @@ impl Plan {
         }
         self.cells.retain(|cell| cell.arm == arm && cell.seed == seed);
         self.cells.iter_mut().for_each(|cell| cell.same_as = None);
+        self.forks.clear();
         Ok(self)
     }
 }
@@ -183,6 +204,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         seeds: study.seeds.len(),
         confirm: study.confirm.len(),
         shared: shared(&cells),
+        forks: forks(&cells, &stages),
         record: record(study, &cells),
         notes: study.notes.clone(),
         cells,
@@ -247,7 +269,7 @@ fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
             let key = match kind {
                 StageKind::Data => &keys.data,
                 StageKind::Teacher => &keys.teacher,
-                StageKind::Training => &keys.training,
+                StageKind::Training | StageKind::Prefix => &keys.training,
                 StageKind::Evaluation => &keys.evaluation,
                 StageKind::Pictures => &keys.pictures,
             };

@@ -1,6 +1,7 @@
 //! Worker processes and the drawing of data: the executor behind the scheduler. Reads how a worker ended
 //! from its exit status and its run folder; trains nothing itself.
 
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -35,6 +36,8 @@ pub enum Work {
     Data(Box<Drawn>),
     /// Trains the teacher that this run needs.
     Teacher(RunDir),
+    /// Trains the first steps of this run, which others share.
+    Prefix(RunDir, u64),
     /// Trains, evaluates and pictures a run.
     Run(RunDir),
 }
@@ -96,14 +99,10 @@ impl Workers {
         }
         match &self.jobs[job].1 {
             Work::Run(run) => run.heartbeat(),
-            Work::Teacher(_) => {
-                let folders = self.stages.in_progress(StageKind::Teacher, &self.jobs[job].0.key);
-                folders
-                    .iter()
-                    .filter_map(|folder| read_heartbeat(folder))
-                    .max_by_key(|beat| beat.step)
+            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => {
+                let (kind, key) = self.stage(job);
+                read_heartbeat(&self.stages.resume_dir(kind, key))
             }
-            Work::Data(_) => None,
         }
     }
 
@@ -111,14 +110,31 @@ impl Workers {
     pub fn run(&self, job: usize) -> Option<&RunDir> {
         match &self.jobs[job].1 {
             Work::Run(run) => Some(run),
-            Work::Teacher(_) | Work::Data(_) => None,
+            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => None,
         }
     }
 
+    /// The stage that a job builds; for a run, its last.
+    fn stage(&self, job: usize) -> (StageKind, &str) {
+        let (job, work) = &self.jobs[job];
+        let kind = match work {
+            Work::Data(_) => StageKind::Data,
+            Work::Teacher(_) => StageKind::Teacher,
+            Work::Prefix(..) => StageKind::Prefix,
+            Work::Run(_) => StageKind::Training,
+        };
+        (kind, &job.key)
+    }
+
     fn spawn(&self, job: usize) -> Result<Running, String> {
-        let (verb, target) = match &self.jobs[job].1 {
-            Work::Run(run) => ("run", vec![run.path().to_owned()]),
-            Work::Teacher(run) => ("teacher", vec!["--job".into(), run.spec_file()]),
+        let by_spec = |run: &RunDir| vec!["--job".into(), run.spec_file().into_os_string()];
+        let (verb, target): (_, Vec<OsString>) = match &self.jobs[job].1 {
+            Work::Run(run) => ("run", vec![run.path().into()]),
+            Work::Teacher(run) => ("teacher", by_spec(run)),
+            Work::Prefix(run, steps) => {
+                let steps = ["--steps".into(), steps.to_string().into()];
+                ("prefix", by_spec(run).into_iter().chain(steps).collect())
+            }
             Work::Data(_) => return Err("a data set is drawn by a thread".into()),
         };
         let log = self.log(job);
@@ -152,9 +168,9 @@ impl Workers {
     fn log(&self, job: usize) -> PathBuf {
         match &self.jobs[job].1 {
             Work::Run(run) => run.path().join("worker.log"),
-            Work::Teacher(_) | Work::Data(_) => {
-                let key = &self.jobs[job].0.key;
-                self.stages.dir(StageKind::Teacher, key).with_file_name(format!("{key}.log"))
+            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => {
+                let (kind, key) = self.stage(job);
+                self.stages.dir(kind, key).with_file_name(format!("{key}.log"))
             }
         }
     }
@@ -189,10 +205,14 @@ impl Workers {
                 Some(ended(run).unwrap_or_else(|| Outcome::Died(death(status, &quote()))))
             }
             (_, Some(0)) => {
-                let key = &self.jobs[job].0.key;
-                Some(match self.stages.published(StageKind::Teacher, key) {
+                let (kind, key) = self.stage(job);
+                Some(match self.stages.published(kind, key) {
                     Some(_) => Outcome::Done,
-                    None => Outcome::Failed(format!("the worker left no teacher\n{}", quote())),
+                    None => Outcome::Failed(format!(
+                        "the worker left no {}\n{}",
+                        kind.as_str(),
+                        quote()
+                    )),
                 })
             }
             (_, Some(3)) => Some(Outcome::Diverged(quote())),
@@ -206,7 +226,7 @@ impl Executor for Workers {
     fn start(&mut self, job: usize) -> Result<(), String> {
         let started = match self.jobs[job].1.clone() {
             Work::Data(settings) => self.draw(job, &settings),
-            Work::Teacher(_) | Work::Run(_) => self.spawn(job)?,
+            Work::Teacher(_) | Work::Prefix(..) | Work::Run(_) => self.spawn(job)?,
         };
         self.running[job] = Some(started);
         Ok(())

@@ -11,6 +11,8 @@ pub enum JobKind {
     Data,
     /// A teacher.
     Teacher,
+    /// The beginning of a training that several runs share. Only a help: without it they train alone.
+    Prefix,
     /// A run.
     Run,
 }
@@ -143,6 +145,10 @@ impl Schedule<'_> {
         (0..self.jobs.len()).filter(|job| self.states[*job] == JobState::Running).collect()
     }
 
+    fn is_help(&self, job: usize) -> bool {
+        self.jobs[job].kind == JobKind::Prefix
+    }
+
     fn is_over(&self) -> bool {
         let none_runs = self.running().is_empty();
         none_runs && (self.wish > Wish::Go || self.states.iter().all(JobState::is_over))
@@ -173,11 +179,11 @@ impl Schedule<'_> {
             if self.states[job] != JobState::Waiting {
                 continue;
             }
-            let failed =
-                self.jobs[job].after.iter().find_map(|needed| match &self.states[*needed] {
-                    JobState::Failed(reason) | JobState::Diverged(reason) => Some((needed, reason)),
-                    _ => None,
-                });
+            let mut needed = self.jobs[job].after.iter().filter(|at| !self.is_help(**at));
+            let failed = needed.find_map(|needed| match &self.states[*needed] {
+                JobState::Failed(reason) | JobState::Diverged(reason) => Some((needed, reason)),
+                _ => None,
+            });
             if let Some((needed, reason)) = failed {
                 let reason = format!("{} failed: {reason}", self.jobs[*needed].label);
                 executor.give_up(job, &reason);
@@ -196,7 +202,10 @@ impl Schedule<'_> {
         let mut free = slots.saturating_sub(self.running().len());
         for job in 0..self.jobs.len() {
             let ready = self.states[job] == JobState::Waiting
-                && self.jobs[job].after.iter().all(|needed| self.states[*needed] == JobState::Done);
+                && self.jobs[job].after.iter().all(|needed| {
+                    let state = &self.states[*needed];
+                    *state == JobState::Done || self.is_help(*needed) && state.is_over()
+                });
             if free == 0 {
                 break;
             }
@@ -300,6 +309,17 @@ mod tests {
         assert_eq!(states[2], JobState::Failed("teacher 1 failed: no memory".into()));
         assert_eq!(states[3], JobState::Done);
         assert!(fake.log.contains(&"give up 2: teacher 1 failed: no memory".to_owned()));
+    }
+
+    #[test]
+    fn runs_wait_for_a_shared_beginning_and_go_on_without_it() {
+        let prefix = Job { kind: JobKind::Prefix, ..job("beginning", &[]) };
+        let jobs = [prefix, job("a", &[0]), job("b", &[0])];
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::Diverged("loss is nan".into())]);
+        let states = run(&jobs, 2, &mut fake);
+        assert_eq!(fake.log.join(" "), "start 0 start 1 start 2");
+        assert_eq!(states[1..], [JobState::Done, JobState::Done]);
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::process::{ROUND, Workers, worker_executable};
 use super::progress::{Progress, Seen};
 use super::scheduler::{self, Executor, Job, JobKind, JobState, Outcome, Wish};
 use crate::store::files::create_folder;
+use crate::store::records::Fork;
 use crate::store::{RunDir, RunLock, RunState, Stages, StoreError, study_dir};
 
 /// Ask for a stop: the keyboard, a batch system, a terminal that closes.
@@ -92,6 +93,15 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
             cell.run.reopen()?;
         }
     }
+    let mut beginnings: BTreeMap<usize, Vec<Fork>> = BTreeMap::new();
+    for fork in &plan.forks {
+        for &cell in &fork.cells {
+            beginnings.entry(cell).or_default().push(fork.record());
+        }
+    }
+    for (cell, forks) in beginnings {
+        plan.cells[cell].run.set_forks(&forks)?;
+    }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
     let (indexing, states) = if tasks.is_empty() {
@@ -134,7 +144,7 @@ fn make(
         .iter()
         .map(|job| match job.kind {
             JobKind::Run => cells_of.get(job.key.as_str()).copied().unwrap_or(1),
-            JobKind::Data | JobKind::Teacher => 0,
+            JobKind::Data | JobKind::Teacher | JobKind::Prefix => 0,
         })
         .collect();
     let classes = tasks.iter().map(|task| task.class).collect();

@@ -28,6 +28,15 @@ enum Work {
         #[arg(long)]
         job: PathBuf,
     },
+    /// Train the beginning of the run of this `spec.yaml` that other runs share.
+    Prefix {
+        /// The `spec.yaml`.
+        #[arg(long)]
+        job: PathBuf,
+        /// Steps in common.
+        #[arg(long)]
+        steps: u64,
+    },
     /// Train, evaluate and draw the run in this folder; resumes by itself.
     Run {
         /// The run folder.
@@ -48,6 +57,7 @@ fn main() -> ExitCode {
     let stop = Stop { asked, parent };
     let outcome = match &arguments.work {
         Work::Teacher { job } => worker::teacher(&arguments.runs, job, &stop),
+        Work::Prefix { job, steps } => worker::prefix(&arguments.runs, job, *steps, &stop),
         Work::Run { folder } => worker::run(&arguments.runs, folder, &stop),
     };
     let exit = outcome.unwrap_or_else(|error| {

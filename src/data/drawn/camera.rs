@@ -41,7 +41,7 @@ pub fn cameras(count: u32, seed: u64) -> Vec<Camera> {
             let mut rng = Rng::new(seed, "drawn camera", index as u64);
             let scene = scenes[index % scenes.len()];
             // Dark, bright and middling cameras alternate, so that two cameras always differ.
-            let level = [0.76, 0.96, 1.16][(index + light_first) % 3];
+            let level = [0.82, 1.0, 1.18][(index + light_first) % 3];
             camera(&mut rng, scene, tints[index % tints.len()], level)
         })
         .collect()
@@ -67,7 +67,7 @@ fn camera(rng: &mut Rng, scene: SceneKind, tint: Rgb, level: f32) -> Camera {
     let (right, up): (f32, f32) = (side * range(rng, 0.3, 0.85), range(rng, 0.2, 0.7));
     let front = range(rng, 0.35, 0.8);
     let length = (right * right + up * up + front * front).sqrt();
-    let strength = range(rng, 0.65, 0.9);
+    let strength = range(rng, 0.35, 0.55);
     Camera {
         scene,
         wall: Colour(pick(rng, walls)),
@@ -79,10 +79,10 @@ fn camera(rng: &mut Rng, scene: SceneKind, tint: Rgb, level: f32) -> Camera {
         ambient: range(rng, 0.5, 0.66),
         diffuse: range(rng, 0.45, 0.62),
         tint: tint.map(|gain| (1.0 + (gain - 1.0) * strength) * level),
-        gamma: range(rng, 0.8, 1.2),
-        saturation: range(rng, 0.65, 1.05),
+        gamma: range(rng, 0.92, 1.08),
+        saturation: range(rng, 0.85, 1.05),
         blur: range(rng, 0.2, 0.7),
-        noise: range(rng, 0.006, 0.02),
+        noise: range(rng, 0.004, 0.012),
         pitch: range(rng, 0.02, 0.14),
         scale: range(rng, 0.94, 1.04),
     }
@@ -144,7 +144,7 @@ fn expose(pixel: Rgb, camera: &Camera, structure: &Structure) -> Rgb {
 }
 
 /// Separable Gaussian with replicated edges.
-fn blur(photo: &mut [Rgb], width: usize, sigma: f32) {
+pub fn blur(photo: &mut [Rgb], width: usize, sigma: f32) {
     if sigma < 0.1 || width == 0 {
         return;
     }

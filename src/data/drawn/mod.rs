@@ -27,7 +27,7 @@ mod tests;
 pub use truth::Truth;
 
 /// Raised whenever the same settings would give other bytes.
-pub const DRAW_VERSION: u32 = 1;
+pub const DRAW_VERSION: u32 = 2;
 
 /// Holds every factor of every photo; only drawn sets have it.
 pub const FACTORS_FILE: &str = "factors.json";

@@ -1,10 +1,16 @@
 //! What stands around the person: the scene of each camera, with fixed geometry, and occluders in the
 //! foreground. Never paints people's clothes.
 
+use super::camera::blur;
 use super::canvas::{Canvas, Layer, Rgb, capsule, ellipse, hash, mix, noise, polygon, times};
 use super::clothes::paint;
 use super::factors::{Camera, Occluder, OccluderKind, SceneKind, Structure};
 use super::shots::MAX_SHIFT;
+
+/// The lens is focused on the people: blur of the scene behind them, standard deviation in frame heights.
+const OUT_OF_FOCUS: f32 = 0.02;
+/// How far scenes are greyed: streets are paler than clothes.
+const PALE: f32 = 0.4;
 
 /// A camera's scene, painted once at the canvas's resolution with room for every shift of the crop.
 #[derive(Debug, Clone)]
@@ -20,13 +26,17 @@ impl Backdrop {
         let margin = (MAX_SHIFT * height as f32).ceil() as usize + 1;
         let (rows, columns) = (height + 2 * margin, width + 2 * margin);
         let place = |index: usize| (index as f32 + 0.5 - margin as f32) / height as f32;
-        let pixels = (0..rows * columns)
+        let mut pixels: Vec<Rgb> = (0..rows * columns)
             .map(|index| {
                 let (x, y) = (place(index % columns), place(index / columns));
                 let below = y - camera.horizon;
-                if below > 0.0 { floor(camera, x, below) } else { wall(camera, x, -below) }
+                let ink =
+                    if below > 0.0 { floor(camera, x, below) } else { wall(camera, x, -below) };
+                let grey = ink.iter().sum::<f32>() / 3.0;
+                mix(ink, [grey; 3], PALE)
             })
             .collect();
+        blur(&mut pixels, columns, OUT_OF_FOCUS * height as f32);
         Self { margin, width: columns, pixels }
     }
 

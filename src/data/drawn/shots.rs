@@ -9,7 +9,7 @@ use super::factors::{
 use crate::data::rng::Rng;
 
 /// Share of photos in which something stands before the person.
-const OCCLUDED: f64 = 0.2;
+const OCCLUDED: f64 = 0.15;
 
 /// How far the crop moves in the camera's scene, frame heights. Small, so that a scene is known by its
 /// grey picture.
@@ -93,11 +93,11 @@ fn occluder(rng: &mut Rng, aspect: f32) -> Occluder {
     );
     let colours: [[u8; 3]; 6] = [
         [60, 64, 70],
-        [150, 44, 40],
-        [40, 70, 120],
+        [120, 72, 66],
+        [70, 84, 110],
         [190, 190, 186],
         [90, 100, 84],
-        [170, 130, 60],
+        [150, 132, 96],
     ];
     Occluder {
         kind,

@@ -11,36 +11,51 @@ const fn rgb(red: u8, green: u8, blue: u8) -> Colour {
     Colour([red, green, blue])
 }
 
-const BLACK: Colour = rgb(30, 30, 36);
-const WHITE: Colour = rgb(232, 230, 222);
+// Cloth differs in hue more than in lightness: what a grey picture tells of clothes is structure's, and
+// identity must not be there.
+const CHARCOAL: Colour = rgb(78, 80, 90);
+const SILVER: Colour = rgb(176, 176, 172);
 const GREY: Colour = rgb(128, 130, 136);
-const NAVY: Colour = rgb(36, 48, 98);
+const NAVY: Colour = rgb(56, 74, 156);
 const JEANS: Colour = rgb(72, 100, 148);
-const RED: Colour = rgb(192, 44, 46);
-const GREEN: Colour = rgb(52, 122, 72);
-const BEIGE: Colour = rgb(206, 184, 146);
-const BROWN: Colour = rgb(112, 76, 50);
-const YELLOW: Colour = rgb(228, 192, 62);
+const RED: Colour = rgb(200, 54, 52);
+const GREEN: Colour = rgb(46, 134, 72);
+const BEIGE: Colour = rgb(198, 170, 128);
+const BROWN: Colour = rgb(126, 84, 54);
+const YELLOW: Colour = rgb(218, 172, 48);
+const TEAL: Colour = rgb(44, 142, 146);
 
-const CLOTH: [Colour; 14] = [
-    BLACK,
-    WHITE,
+const CLOTH: [Colour; 15] = [
+    CHARCOAL,
+    SILVER,
     GREY,
     NAVY,
     RED,
     GREEN,
     BEIGE,
     YELLOW,
-    rgb(58, 112, 192),
-    rgb(140, 186, 224),
-    rgb(120, 34, 48),
-    rgb(226, 122, 48),
-    rgb(226, 148, 168),
-    rgb(116, 70, 146),
+    TEAL,
+    rgb(54, 110, 196),
+    rgb(116, 170, 216),
+    rgb(146, 46, 66),
+    rgb(226, 118, 46),
+    rgb(224, 132, 162),
+    rgb(130, 80, 166),
 ];
-const LEGS: [Colour; 8] =
-    [BLACK, NAVY, JEANS, GREY, BEIGE, rgb(92, 96, 58), BROWN, rgb(214, 212, 204)];
-const SHOES: [Colour; 5] = [BLACK, WHITE, BROWN, RED, GREY];
+const LEGS: [Colour; 11] = [
+    CHARCOAL,
+    NAVY,
+    JEANS,
+    BEIGE,
+    BROWN,
+    TEAL,
+    RED,
+    YELLOW,
+    rgb(108, 114, 58),
+    rgb(164, 82, 46),
+    rgb(130, 80, 166),
+];
+const SHOES: [Colour; 5] = [rgb(30, 30, 36), rgb(232, 230, 222), BROWN, RED, GREY];
 const SKIN: [Colour; 5] = [
     rgb(238, 198, 168),
     rgb(222, 172, 136),
@@ -101,7 +116,7 @@ fn hat(rng: &mut Rng) -> Hat {
 pub fn fresh(rng: &mut Rng) -> Appearance {
     let main = pick(rng, &CLOTH);
     let second = unlike(rng, &CLOTH, &[main]);
-    let pattern = if rng.chance(0.3) { Pattern::Plain } else { pick(rng, &PATTERNS) };
+    let pattern = if rng.chance(0.4) { Pattern::Plain } else { pick(rng, &PATTERNS) };
     let cut = pick(
         rng,
         &[

@@ -8,6 +8,7 @@ use crate::store::error::StoreError;
 use crate::store::files::{check_name, read_optional, tail};
 use crate::store::records::{Begin, End, Pause, RunSpec};
 use crate::store::run_dir::{RunDir, RunState};
+use crate::store::stages::StageKind;
 
 /// Bytes read of one file per transaction.
 const CHUNK: usize = 4 << 20;
@@ -20,6 +21,8 @@ pub struct Seen {
     pub begin: Option<Begin>,
     pub end: Option<End>,
     pub pause: Option<Pause>,
+    /// Key of the shared beginning that its training was taken over from.
+    pub prefix: Option<String>,
 }
 
 impl Seen {
@@ -28,7 +31,10 @@ impl Seen {
         let state = run.state()?;
         let begin = run.begin()?;
         let attempt = begin.as_ref().map(|begin| begin.attempt);
+        let taken = begin.as_ref().map_or(0, |begin| begin.shared_steps);
+        let prefix = run.forks()?.into_iter().find(|fork| taken > 0 && fork.steps == taken);
         Ok(Self {
+            prefix: prefix.map(|fork| fork.key),
             spec: run.spec()?,
             folder: run.relative(runs_root),
             state,
@@ -36,6 +42,20 @@ impl Seen {
             end: run.end()?,
             pause: run.pause()?.filter(|pause| Some(pause.attempt) == attempt),
         })
+    }
+
+    /// The stages that the run consists of.
+    pub fn stage_keys(&self) -> impl Iterator<Item = (StageKind, &str)> {
+        let keys = &self.spec.stages;
+        let pairs = [
+            (StageKind::Data, keys.data.as_str()),
+            (StageKind::Teacher, keys.teacher.as_str()),
+            (StageKind::Prefix, self.prefix.as_deref().unwrap_or_default()),
+            (StageKind::Training, keys.training.as_str()),
+            (StageKind::Evaluation, keys.evaluation.as_str()),
+            (StageKind::Pictures, keys.pictures.as_str()),
+        ];
+        pairs.into_iter().filter(|(_, key)| !key.is_empty())
     }
 
     pub fn attempt(&self) -> u32 {

@@ -7,7 +7,6 @@ use sqlx::SqliteConnection;
 
 use super::folder::{Part, Seen};
 use super::lines::Batch;
-use super::stage_keys;
 use crate::spec::metrics;
 use crate::store::records::RunSpec;
 
@@ -69,7 +68,7 @@ pub async fn write_run(connection: &mut SqliteConnection, seen: &Seen) -> Result
         "INSERT OR IGNORE INTO run_stage (run_uid, kind, key)
          SELECT ?1, value->>0, value->>1 FROM json_each(?3)",
     ] {
-        let keys: Vec<_> = stage_keys(spec).map(|(kind, key)| (kind.as_str(), key)).collect();
+        let keys: Vec<_> = seen.stage_keys().map(|(kind, key)| (kind.as_str(), key)).collect();
         sqlx::query(sql)
             .bind(&spec.uid)
             .bind(to_json(&dotted_settings(spec)))

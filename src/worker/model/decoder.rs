@@ -6,7 +6,7 @@ use tch::nn::Path;
 
 use super::Pass;
 use super::layers::{
-    Conv, ConvShape, Init, LayerNorm, Linear, adaptive_instance_norm, leaky_relu, upsample2,
+    Conv, ConvShape, Init, LayerNorm, Linear, adaptive_instance_norm, channels_last, leaky_relu, upsample2,
 };
 use dgnet::spec::settings::Decoder as Config;
 
@@ -87,8 +87,9 @@ impl Decoder {
             let block = &model / 1 / "model" / i / "model";
             [0, 1].map(|layer| conv(&block / layer, channels, channels, 3))
         };
+        let up_kernel = i64::from(cfg.up_kernel);
         let up = |i: i64, from| {
-            (conv(&model / i, from, from / 2, 5), LayerNorm::new(&(&model / i / "norm"), from / 2))
+            (conv(&model / i, from, from / 2, up_kernel), LayerNorm::new(&(&model / i / "norm"), from / 2))
         };
         let low = channels / 4;
         Self {
@@ -140,6 +141,7 @@ impl Decoder {
             let inner = leaky_relu(&adapt(first, &x, 0));
             x = adapt(second, &inner, 1) + x;
         }
+        x = channels_last(&x);
         for (conv, norm) in &self.ups {
             x = leaky_relu(&norm.forward(&conv.forward(&upsample2(&x), pass), pass));
         }

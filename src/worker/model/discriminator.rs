@@ -5,7 +5,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
-use super::layers::{Conv, ConvShape, Init, leaky_relu};
+use super::layers::{Conv, ConvShape, Init, channels_last, leaky_relu};
 use dgnet::spec::settings::Discriminator as Config;
 
 /// Initial standard deviation of D's weights.
@@ -73,7 +73,7 @@ impl Discriminator {
     /// photo (N, 3, H, W) -> per scale k (N, 1, H/4/2^k, W/4/2^k)
     #[must_use]
     pub fn forward(&self, photo: &Tensor, pass: Pass) -> Vec<Tensor> {
-        let mut x = photo.shallow_clone();
+        let mut x = channels_last(photo);
         let mut judged = Vec::with_capacity(self.0.len());
         for (k, scale) in self.0.iter().enumerate() {
             if k > 0 {

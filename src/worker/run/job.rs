@@ -15,6 +15,7 @@ use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::loader::Images;
 use dgnet::data::{DataError, Dataset, Photo, market};
+use dgnet::spec::prefix::Course;
 use dgnet::store::files::{read_json, write_json};
 use dgnet::store::records::RunSpec;
 use dgnet::store::stages::alive;
@@ -137,6 +138,13 @@ impl Job {
         let work = self.stages.work(kind, key)?;
         build(work.path())?;
         Ok(self.stages.publish(work)?)
+    }
+
+    /// The course of this run's training, by which it is known which steps others share.
+    #[must_use]
+    pub fn course(&self) -> Course {
+        let stages = &self.spec.stages;
+        Course::new(&self.spec.settings, self.spec.seed, &stages.data, &stages.teacher)
     }
 
     /// Number of classes.

@@ -3,6 +3,7 @@
 
 pub mod finish;
 pub mod job;
+pub mod prefix;
 pub mod provenance;
 pub mod teaching;
 pub mod training;
@@ -115,10 +116,8 @@ fn attempt(runs: &Path, dir: &RunDir, stop: &Stop) -> Result<Phase, WorkerError>
 /// A DG-Net run.
 fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
     let steps = job.spec.settings.train.steps;
-    let mut session = training::Session::open(job, dir)?;
-    let attempt = dir.next_attempt()?;
-    let mut writer =
-        RunWriter::begin(dir.path(), &provenance::begin(attempt, session.from_step(), steps))?;
+    let mut session = training::Session::open(job, dir, &dir.forks()?, steps)?;
+    let mut writer = RunWriter::begin(dir.path(), &session.begin(dir, steps)?)?;
     for complaint in session.complaints() {
         writer.event("warn", complaint)?;
     }
@@ -154,6 +153,19 @@ pub fn teacher(runs: &Path, spec_file: &Path, stop: &Stop) -> Result<Exit, Worke
     let folder = spec_file.parent().unwrap_or(Path::new("."));
     let spec = RunDir::new(folder).spec()?;
     caught(|| teaching::train(&Job::open(runs, spec, stop)?))
+}
+
+/// Trains the beginning, up to `steps`, of the run described by `spec_file`, for every run that shares it.
+pub fn prefix(
+    runs: &Path,
+    spec_file: &Path,
+    steps: u64,
+    stop: &Stop,
+) -> Result<Exit, WorkerError> {
+    let folder = RunDir::new(spec_file.parent().unwrap_or(Path::new(".")));
+    let spec = folder.spec()?;
+    let forks = folder.forks()?;
+    caught(|| prefix::train(&Job::open(runs, spec, stop)?, &forks, steps))
 }
 
 /// Turns a panic (libtorch's errors arrive as such) into an error with its message.

@@ -15,6 +15,7 @@ pub fn begin(attempt: u32, from_step: u64, steps: u64) -> Begin {
         attempt,
         from_step,
         steps,
+        shared_steps: 0,
         started_at: now(),
         command: std::env::args().collect(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tch::Tensor;
 use tch::nn::VarStore;
@@ -35,7 +36,9 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
     if key.is_empty() || job.stages.published(StageKind::Teacher, key).is_some() {
         return Ok(Exit::Done);
     }
-    let resume = resume_folder(job, key)?;
+    let began = Instant::now();
+    let resume = job.stages.resume_dir(StageKind::Teacher, key);
+    create_folder(&resume)?;
     let Some(_lock) = RunLock::acquire(&resume)? else { return Ok(Exit::Locked) };
     if job.stages.published(StageKind::Teacher, key).is_some() {
         return Ok(Exit::Done);
@@ -50,7 +53,7 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
             )));
         }
     }
-    let work = job.stages.work(StageKind::Teacher, key)?;
+    let work = job.stages.work(StageKind::Teacher, key)?.since(began);
     let tensors = variables("teacher", &course.trainer.vars);
     let counters = BTreeMap::new();
     checkpoint::write(&work.path().join(WEIGHTS), &tensors, course.step, &job.people(), counters)?;
@@ -58,13 +61,6 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
     job.stages.publish(work)?;
     let _ = fs::remove_dir_all(&resume);
     Ok(Exit::Done)
-}
-
-/// Where an unfinished teacher keeps its checkpoints.
-fn resume_folder(job: &Job, key: &str) -> Result<PathBuf, StoreError> {
-    let folder = job.stages.dir(StageKind::Teacher, key).with_file_name(format!(".resume-{key}"));
-    create_folder(&folder)?;
-    Ok(folder)
 }
 
 /// A teacher on its way.

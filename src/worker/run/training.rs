@@ -10,14 +10,15 @@ use tch::Tensor;
 
 use super::job::{Job, WorkerError};
 use super::teaching::{self, copy_lines, read_lines, tensor, write_lines};
-use super::{Phase, finish};
+use super::{Phase, finish, provenance};
 use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
 use crate::train::step::{Batch, Draws, Networks, Trainer};
 use dgnet::data::loader::{JointBatch, JointLoader, Prefetch};
+use dgnet::spec::prefix::Course;
 use dgnet::spec::settings::{Settings, TeacherLabels};
 use dgnet::spec::step_plan::StepPlan;
-use dgnet::store::records::MetricLine;
-use dgnet::store::{RunDir, RunWriter, StageKind};
+use dgnet::store::records::{Begin, Fork, MetricLine};
+use dgnet::store::{RunDir, RunWriter, StageKind, StoreError};
 
 /// Batches made ahead of the step.
 const DEPTH: usize = 3;
@@ -28,11 +29,20 @@ const METRICS: &str = "metrics.jsonl";
 pub struct Session {
     trainer: Trainer,
     checkpoints: Checkpoints,
-    from_step: u64,
+    /// First step to train.
+    next: u64,
+    /// The beginning that was taken over from a training shared with other runs.
+    taken: Option<Taken>,
     complaints: Vec<String>,
     /// Curve of a training that another run has already done; its weights are loaded.
     published: Option<Vec<MetricLine>>,
     began: Instant,
+}
+
+/// A beginning that another process has trained.
+struct Taken {
+    steps: u64,
+    lines: Vec<MetricLine>,
 }
 
 /// Whether the step will ask a teacher network at all.
@@ -43,28 +53,38 @@ fn asks_teacher(settings: &Settings) -> bool {
 }
 
 impl Session {
-    /// Builds the networks and puts them where the training last was.
-    pub fn open(job: &Job, dir: &RunDir) -> Result<Self, WorkerError> {
+    /// Builds the networks and puts them where the training last was: at its newest checkpoint, or at
+    /// the end of the longest published beginning among `forks`. `until` is the last step that this
+    /// session will train.
+    pub fn open(
+        job: &Job,
+        dir: &RunDir,
+        forks: &[Fork],
+        until: u64,
+    ) -> Result<Self, WorkerError> {
         let (settings, seed) = (&job.spec.settings, job.spec.seed);
         let networks = Networks::new(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.appearance.weights {
             checkpoint::load_backbone(Path::new(weights), &networks.id_vars)?;
         }
-        let teacher = if asks_teacher(settings) { Some(teaching::load(job)?.0) } else { None };
+        let course = job.course();
+        let asks = asks_teacher(settings) && course.asks_teacher_before(until);
+        let teacher = if asks { Some(teaching::load(job)?.0) } else { None };
         let trainer = Trainer::new(networks, teacher, settings, job.class_count());
         let checkpoints = Checkpoints::new(dir.checkpoints());
         let mut session = Self {
             trainer,
             checkpoints,
-            from_step: 0,
+            next: 0,
+            taken: None,
             complaints: Vec::new(),
             published: None,
             began: Instant::now(),
         };
         if let Some(stage) = job.stages.published(StageKind::Training, &job.spec.stages.training) {
             session.load_published(&stage)?;
-        } else {
-            session.resume(dir)?;
+        } else if !session.resume(dir)? {
+            session.take_over(job, &course, forks)?;
         }
         Ok(session)
     }
@@ -79,20 +99,53 @@ impl Session {
         Ok(())
     }
 
-    fn resume(&mut self, dir: &RunDir) -> Result<(), WorkerError> {
+    /// Goes back to the newest whole checkpoint; `false` without one.
+    fn resume(&mut self, dir: &RunDir) -> Result<bool, WorkerError> {
         let (found, damaged) = self.checkpoints.newest();
         self.complaints = damaged.iter().map(ToString::to_string).collect();
-        if let Some((record, tensors)) = found {
-            restore_training(&mut self.trainer, &dir.checkpoints(), &record, &tensors)?;
-            self.from_step = record.step;
+        let Some((record, tensors)) = found else { return Ok(false) };
+        restore_training(&mut self.trainer, &dir.checkpoints(), &record, &tensors)?;
+        self.next = record.step;
+        Ok(true)
+    }
+
+    /// Begins at the end of the longest beginning that is published and is this training's own.
+    fn take_over(
+        &mut self,
+        job: &Job,
+        course: &Course,
+        forks: &[Fork],
+    ) -> Result<(), WorkerError> {
+        let published = |fork: &&Fork| job.stages.published(StageKind::Prefix, &fork.key).is_some();
+        let mut usable = forks.iter().filter(published).collect::<Vec<_>>();
+        usable.sort_by_key(|fork| std::cmp::Reverse(fork.steps));
+        let own = |fork: &&&Fork| course.key(fork.steps) == fork.key;
+        let Some(fork) = usable.iter().find(own) else { return Ok(()) };
+        let stage = job.stages.dir(StageKind::Prefix, &fork.key);
+        let path = stage.join(WEIGHTS);
+        match checkpoint::read(&path) {
+            Ok((record, tensors)) => {
+                restore_training(&mut self.trainer, &path, &record, &tensors)?;
+                self.next = record.step;
+                let lines = read_lines(&stage.join(METRICS))?;
+                self.taken = Some(Taken { steps: record.step, lines });
+            }
+            // nothing is lost: the steps are trained again
+            Err(error) => self.complaints.push(error.to_string()),
         }
         Ok(())
     }
 
-    /// First step that this attempt trains.
-    #[must_use]
-    pub fn from_step(&self) -> u64 {
-        self.from_step
+    /// `begin.json` of the attempt that trains on from here, to `steps` steps in all.
+    pub fn begin(&self, dir: &RunDir, steps: u64) -> Result<Begin, StoreError> {
+        let (from_step, shared_steps) = match &self.taken {
+            // lines that are taken over are written again, so no earlier ones count
+            Some(taken) => (0, taken.steps),
+            None if self.next > 0 => (self.next, dir.begin()?.map_or(0, |last| last.shared_steps)),
+            None => (0, 0),
+        };
+        let begin = provenance::begin(dir.next_attempt()?, from_step, steps);
+        Ok(Begin { shared_steps, ..begin })
     }
 
     /// Damaged checkpoints that were passed over.
@@ -113,8 +166,46 @@ impl Session {
             copy_lines(lines, writer)?;
             return Ok(Phase::Complete);
         }
+        match self.advance(job, writer, job.spec.settings.train.steps)? {
+            Phase::Complete => {}
+            other => return Ok(other),
+        }
+        let stores = self.trainer.networks.stores();
+        let tensors: Vec<(String, Tensor)> =
+            stores.iter().flat_map(|(name, store)| variables(name, store)).collect();
+        let steps = job.spec.settings.train.steps;
+        let key = &job.spec.stages.training;
+        self.publish(job, writer, (StageKind::Training, key), steps, (&tensors, BTreeMap::new()))
+    }
+
+    /// Trains the beginning up to `steps` and publishes it for every run that has it in common.
+    pub fn train_prefix(
+        &mut self,
+        job: &Job,
+        writer: &mut RunWriter,
+        (steps, key): (u64, &str),
+    ) -> Result<Phase, WorkerError> {
+        match self.advance(job, writer, steps)? {
+            Phase::Complete => {}
+            other => return Ok(other),
+        }
+        let (tensors, counters) = training_state(&self.trainer);
+        self.publish(job, writer, (StageKind::Prefix, key), steps, (&tensors, counters))
+    }
+
+    /// Trains up to step `until`.
+    fn advance(
+        &mut self,
+        job: &Job,
+        writer: &mut RunWriter,
+        until: u64,
+    ) -> Result<Phase, WorkerError> {
+        if let Some(taken) = &self.taken {
+            copy_lines(&taken.lines, writer)?;
+            let steps = taken.steps;
+            writer.event("info", &format!("took over {steps} steps trained together with other runs"))?;
+        }
         let settings = &job.spec.settings;
-        let steps = settings.train.steps;
         let loader = JointLoader::new(
             Arc::clone(&job.train),
             &job.classes,
@@ -124,22 +215,22 @@ impl Session {
         )?;
         let workers = settings.train.loader_workers as usize;
         let make = Arc::new(move |step| loader.joint_batch(step));
-        for joint in Prefetch::new(self.from_step..steps, workers, DEPTH, make) {
+        for joint in Prefetch::new(self.next..until, workers, DEPTH, make) {
             let joint = joint?;
             let done = joint.step + 1;
             if let Some(diverged) = self.step(job, &joint, writer)? {
                 return Ok(diverged);
             }
-            writer.heartbeat("training", done, steps)?;
-            let stop = done < steps && job.stop.requested();
-            if stop || done.is_multiple_of(settings.train.checkpoint_every) && done < steps {
+            writer.heartbeat("training", done, until)?;
+            let stop = done < until && job.stop.requested();
+            if stop || done.is_multiple_of(settings.train.checkpoint_every) && done < until {
                 self.save(job, done, writer)?;
             }
             if stop {
                 return Ok(Phase::Interrupted { step: done });
             }
         }
-        self.publish(job, writer)
+        Ok(Phase::Complete)
     }
 
     /// One step with its metrics; `Some` when it diverged.
@@ -195,20 +286,18 @@ impl Session {
         Ok(self.checkpoints.save(&tensors, done, &job.people(), counters)?)
     }
 
-    fn publish(&self, job: &Job, writer: &mut RunWriter) -> Result<Phase, WorkerError> {
+    /// Publishes tensors with the curves up to here as a stage.
+    fn publish(
+        &self,
+        job: &Job,
+        writer: &mut RunWriter,
+        (kind, key): (StageKind, &str),
+        steps: u64,
+        (tensors, counters): (&[(String, Tensor)], BTreeMap<String, i64>),
+    ) -> Result<Phase, WorkerError> {
         writer.sync()?;
-        let work = job.stages.work(StageKind::Training, &job.spec.stages.training)?;
-        let stores = self.trainer.networks.stores();
-        let tensors: Vec<(String, Tensor)> =
-            stores.iter().flat_map(|(name, store)| variables(name, store)).collect();
-        let steps = job.spec.settings.train.steps;
-        checkpoint::write(
-            &work.path().join(WEIGHTS),
-            &tensors,
-            steps,
-            &job.people(),
-            BTreeMap::new(),
-        )?;
+        let work = job.stages.work(kind, key)?.since(self.began);
+        checkpoint::write(&work.path().join(WEIGHTS), tensors, steps, &job.people(), counters)?;
         write_lines(&work.path().join(METRICS), &writer.run().metric_lines()?)?;
         job.stages.publish(work)?;
         self.checkpoints.clear();

@@ -1,0 +1,264 @@
+//! How long two trainings are the same training: until which step their schedules, batches and losses
+//! agree, derived from the resolved settings. Pure; who trains the common part is the sweep's business.
+
+use serde_json::json;
+
+use super::identity::{active, difference_text, hash, with_contents};
+use super::settings::{Discriminator, Loss, Pictures, Settings, Teacher, Train};
+use super::step_plan::StepPlan;
+
+/// The course of one training: what every one of its steps depends on besides the weights it finds.
+#[derive(Debug, Clone)]
+pub struct Course {
+    settings: Settings,
+    /// Equal for two courses that begin with the same weights and see the same batches.
+    begin: String,
+    teacher: String,
+}
+
+/// What a step depends on that may change from step to step.
+#[derive(Debug, Clone, PartialEq)]
+struct Moment<'a> {
+    plan: StepPlan,
+    /// The teacher whose labels are asked for; empty while nobody asks.
+    teacher: &'a str,
+}
+
+impl Course {
+    /// The course of a joint training; `teacher` is its teacher's key, empty without one.
+    #[must_use]
+    pub fn new(settings: &Settings, seed: u64, data_key: &str, teacher: &str) -> Self {
+        // What may change from step to step is compared step by step; everything else must be equal.
+        let mut fixed = with_contents(active(settings));
+        let usual = Teacher::default();
+        let asked =
+            Teacher { labels: usual.labels, batch_norm: usual.batch_norm, ..fixed.teacher.clone() };
+        let teacher = json!([teacher, asked]).to_string();
+        fixed.loss = Loss::default();
+        fixed.teacher = Teacher::default();
+        fixed.pictures = Pictures::default();
+        fixed.discriminator =
+            Discriminator { penalty: Discriminator::default().penalty, ..fixed.discriminator };
+        let usual = Train::default();
+        fixed.train = Train {
+            steps: usual.steps,
+            decay_at: usual.decay_at,
+            lr_generator: usual.lr_generator,
+            lr_discriminator: usual.lr_discriminator,
+            lr_backbone: usual.lr_backbone,
+            lr_heads: usual.lr_heads,
+            ..fixed.train
+        };
+        // The common part is written down once, with the lines of whoever trains it.
+        let lines = settings.train.log_every;
+        let begin = json!([difference_text(&fixed), seed, data_key, lines]).to_string();
+        Self { settings: settings.clone(), begin, teacher }
+    }
+
+    /// The last step after which this training may be left to others: one before its end, since the end
+    /// of a training is its own.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.settings.train.steps.saturating_sub(1)
+    }
+
+    fn moment(&self, step: u64) -> Moment<'_> {
+        let mut plan = StepPlan::at(&self.settings, step);
+        let asked = plan.weights.prim > 0.0;
+        if !asked {
+            let usual = Teacher::default();
+            (plan.labels, plan.teacher_norm) = (usual.labels, usual.batch_norm);
+        }
+        if plan.weights.code == 0.0 && plan.weights.cycle == 0.0 {
+            plan.train_structure_probability = Loss::default().train_structure_probability;
+        }
+        Moment { plan, teacher: if asked { &self.teacher } else { "" } }
+    }
+
+    /// Whether the steps before `steps` ask the teacher.
+    #[must_use]
+    pub fn asks_teacher_before(&self, steps: u64) -> bool {
+        (0..steps).any(|step| !self.moment(step).teacher.is_empty())
+    }
+
+    /// Key of the training up to `steps`: equal for two courses that agree so far, 32 hex digits.
+    #[must_use]
+    pub fn key(&self, steps: u64) -> String {
+        // Schedules are constant for long stretches: each is written once, with the step it begins at.
+        let mut changes: Vec<(u64, Moment)> = Vec::new();
+        for step in 0..steps {
+            let moment = self.moment(step);
+            if changes.last().is_none_or(|(_, last)| *last != moment) {
+                changes.push((step, moment));
+            }
+        }
+        let text = format!("{changes:?}");
+        hash("prefix", &json!({ "begin": self.begin, "schedule": text, "steps": steps }))[..32]
+            .to_owned()
+    }
+}
+
+/// A stretch of training from 0 to `steps` that several courses have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shared {
+    /// Steps in common.
+    pub steps: u64,
+    /// Positions of the courses, ascending.
+    pub courses: Vec<usize>,
+    /// Position, in the returned list, of the shorter stretch that this one continues.
+    pub after: Option<usize>,
+}
+
+/// The stretches that courses have in common, each after the one it continues. A stretch must save at
+/// least a twentieth of a training, or starting another process costs more than it brings.
+#[must_use]
+pub fn shared(courses: &[Course]) -> Vec<Shared> {
+    let mut found = Vec::new();
+    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
+    for (at, course) in courses.iter().enumerate() {
+        match groups.iter_mut().find(|(begin, _)| *begin == course.begin) {
+            Some((_, members)) => members.push(at),
+            None => groups.push((&course.begin, vec![at])),
+        }
+    }
+    for (_, members) in groups {
+        split(courses, members, 0, None, &mut found);
+    }
+    found
+}
+
+/// Follows `members`, which agree until `from`, to where they part.
+fn split(
+    courses: &[Course],
+    members: Vec<usize>,
+    from: u64,
+    after: Option<usize>,
+    found: &mut Vec<Shared>,
+) {
+    let Some((&first, others)) = members.split_first().filter(|(_, others)| !others.is_empty())
+    else {
+        return;
+    };
+    let limit = members.iter().map(|&at| courses[at].limit()).min().unwrap_or(0);
+    let parts = |&step: &u64| {
+        let moment = courses[first].moment(step);
+        others.iter().any(|&at| courses[at].moment(step) != moment)
+    };
+    let until = (from..limit).find(parts).unwrap_or(limit);
+    let after = if (until - after.map_or(0, |at: usize| found[at].steps)) * 20 > limit {
+        found.push(Shared { steps: until, courses: members.clone(), after });
+        Some(found.len() - 1)
+    } else {
+        after
+    };
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for at in members {
+        if courses[at].limit() <= until {
+            continue;
+        }
+        let moment = courses[at].moment(until);
+        match groups.iter_mut().find(|group| courses[group[0]].moment(until) == moment) {
+            Some(group) => group.push(at),
+            None => groups.push(vec![at]),
+        }
+    }
+    for group in groups {
+        split(courses, group, until, after, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Course, Shared, shared};
+    use crate::spec::settings::{Settings, TeacherLabels};
+
+    fn settings() -> Settings {
+        let mut settings = Settings::default();
+        settings.train.steps = 100;
+        settings.loss.ramp_start = 30;
+        settings.loss.ramp_steps = 10;
+        settings.loss.ramp_steps_code = 10;
+        settings.train.decay_at = vec![70, 90];
+        settings
+    }
+
+    fn course(change: impl FnOnce(&mut Settings)) -> Course {
+        let mut mine = settings();
+        change(&mut mine);
+        Course::new(&mine, 1, "data", "teacher")
+    }
+
+    fn common(a: &Course, b: &Course) -> u64 {
+        shared(&[a.clone(), b.clone()]).first().map_or(0, |stretch| stretch.steps)
+    }
+
+    #[test]
+    fn trainings_part_where_their_schedules_do() {
+        let full = course(|_| {});
+        // the first step of a ramp still has weight 0
+        assert_eq!(common(&full, &course(|s| s.loss.lambda_prim = 0.0)), 31);
+        assert_eq!(common(&full, &course(|s| s.loss.lambda_fine = 0.0)), 31);
+        assert_eq!(common(&full, &course(|s| s.teacher.labels = TeacherLabels::Hard)), 31);
+        assert_eq!(common(&full, &course(|s| s.train.decay_at = vec![80])), 70);
+        assert_eq!(common(&full, &course(|s| s.train.steps = 200)), 99);
+        assert_eq!(common(&full, &course(|s| s.pictures.grid = 2)), 99);
+        for step in [1, 31, 50] {
+            let long = course(|s| s.train.steps = 200);
+            assert_eq!(full.key(step), long.key(step), "step {step}");
+        }
+    }
+
+    #[test]
+    fn another_teacher_matters_from_its_first_label_on() {
+        let full = course(|_| {});
+        let other = Course::new(&settings(), 1, "data", "another teacher");
+        assert_eq!(common(&full, &other), 31);
+        assert_eq!(full.key(31), other.key(31));
+        assert_ne!(full.key(32), other.key(32));
+        assert!(!full.asks_teacher_before(31) && full.asks_teacher_before(32));
+    }
+
+    #[test]
+    fn what_works_from_the_first_step_on_is_never_shared() {
+        let full = course(|_| {});
+        let others = [
+            course(|s| s.loss.lambda_img = 1.0),
+            course(|s| s.structure.input = crate::spec::settings::StructureInput::Rgb),
+            course(|s| s.loss.lambda_id = 0.0),
+            course(|s| s.train.batch = 4),
+            course(|s| s.eval.every = 7),
+            course(|s| s.train.lr_heads = 0.3),
+            Course::new(&settings(), 2, "data", "teacher"),
+            Course::new(&settings(), 1, "other data", "teacher"),
+        ];
+        for (at, other) in others.iter().enumerate() {
+            assert_eq!(common(&full, other), 0, "case {at}");
+            assert_ne!(full.key(10), other.key(10), "case {at}");
+        }
+    }
+
+    #[test]
+    fn stretches_are_nested_where_some_go_on_together() {
+        let courses = [
+            course(|_| {}),
+            course(|s| s.loss.lambda_prim = 0.0),
+            course(|s| s.train.decay_at = vec![80]),
+            course(|s| s.loss.lambda_img = 1.0),
+        ];
+        let expected = [
+            Shared { steps: 31, courses: vec![0, 1, 2], after: None },
+            Shared { steps: 70, courses: vec![0, 2], after: Some(0) },
+        ];
+        assert_eq!(shared(&courses), expected);
+    }
+
+    #[test]
+    fn a_stretch_too_short_to_pay_is_left() {
+        let early = course(|s| s.loss.ramp_start = 2);
+        let without = course(|s| {
+            s.loss.ramp_start = 2;
+            s.loss.lambda_prim = 0.0;
+        });
+        assert!(shared(&[early, without]).is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! Which beginnings of trainings a sweep trains once for several runs: the stretches that
+//! `spec::prefix` finds, laid over what is there already. Starts nothing.
+
+use std::collections::BTreeMap;
+
+use super::plan::PlannedCell;
+use crate::spec::prefix::{Course, shared};
+use crate::spec::settings::Mode;
+use crate::store::records::Fork;
+use crate::store::{StageKind, Stages};
+
+/// The beginning of a training that open runs of a study have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedFork {
+    /// Steps from the first one on.
+    pub steps: u64,
+    /// Steps that it adds to the shorter fork it continues.
+    pub adds: u64,
+    /// Key of its stage.
+    pub key: String,
+    /// Positions, among the cells, of the open runs that begin with it.
+    pub cells: Vec<usize>,
+    /// Position of the shorter fork that it continues.
+    pub after: Option<usize>,
+    /// Whether it is there already.
+    pub published: bool,
+    /// Whether its steps ask the teacher.
+    pub asks_teacher: bool,
+}
+
+impl PlannedFork {
+    /// Training steps that it saves.
+    #[must_use]
+    pub fn saves(&self) -> u64 {
+        let others = self.cells.len() as u64 - u64::from(!self.published);
+        self.adds * others
+    }
+
+    /// What the run folders are told.
+    #[must_use]
+    pub fn record(&self) -> Fork {
+        Fork { steps: self.steps, key: self.key.clone() }
+    }
+}
+
+/// The forks of a study, shorter ones first.
+pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> {
+    let joint: Vec<usize> = (0..cells.len())
+        .filter(|&at| cells[at].same_as.is_none())
+        .filter(|&at| cells[at].spec.settings.train.mode == Mode::Joint)
+        .collect();
+    let courses: Vec<Course> = joint
+        .iter()
+        .map(|&at| {
+            let spec = &cells[at].spec;
+            Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
+        })
+        .collect();
+    // a run that has a checkpoint goes on from there
+    let fresh = |at: usize| {
+        let cell = &cells[at];
+        let trains = cell.missing.contains(&StageKind::Training);
+        cell.is_open() && trains && !cell.run.checkpoints().is_dir()
+    };
+    let mut found: Vec<PlannedFork> = Vec::new();
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    for (nth, stretch) in shared(&courses).into_iter().enumerate() {
+        let after = stretch.after.and_then(|shorter| places.get(&shorter)).copied();
+        let open: Vec<usize> =
+            stretch.courses.iter().map(|&at| joint[at]).filter(|&at| fresh(at)).collect();
+        let course = &courses[stretch.courses[0]];
+        let key = course.key(stretch.steps);
+        let published = stages.published(StageKind::Prefix, &key).is_some();
+        if open.len() < 2 && !(published && open.len() == 1) {
+            // what would have continued it continues what it continued
+            if let Some(shorter) = after {
+                places.insert(nth, shorter);
+            }
+            continue;
+        }
+        places.insert(nth, found.len());
+        found.push(PlannedFork {
+            steps: stretch.steps,
+            adds: stretch.steps - after.map_or(0, |at| found[at].steps),
+            key,
+            cells: open,
+            after,
+            published,
+            asks_teacher: course.asks_teacher_before(stretch.steps),
+        });
+    }
+    found
+}

@@ -58,6 +58,34 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
 }
 
 #[test]
+fn runs_that_share_a_beginning_end_with_the_bits_of_runs_alone() {
+    let arms = "
+  no_prim: { loss.lambda_prim: 0 }
+  late: { train.decay_at: [14] }
+  other_teacher: { teacher.epochs: 1 }
+";
+    let text = format!("{}{arms}", TINY.trim_end());
+    let shared = Place::new();
+    shared.study(&text);
+    let plan = shared.succeed(&["plan", "tiny.yaml"]);
+    assert!(plan.contains("steps 1-5 of full, hard_labels, no_prim, late, other_teacher"), "{plan}");
+    assert!(plan.contains("steps 6-12 of full, late"), "{plan}");
+    assert!(plan.contains("save 27 of 80 training steps (34 %)"), "{plan}");
+    shared.succeed(&["sweep", "tiny.yaml"]);
+    for (arm, steps) in [("full", 12), ("late", 12), ("no_prim", 5), ("other_teacher", 5)] {
+        let begin = std::fs::read_to_string(shared.run_folder(arm).join("begin.json")).unwrap();
+        assert!(begin.contains(&format!("\"shared_steps\": {steps},")), "{arm}: {begin}");
+    }
+
+    let alone = Place::new();
+    alone.study(&text);
+    for arm in ["full", "hard_labels", "no_prim", "late", "other_teacher", "teacher_only"] {
+        alone.succeed(&["run", "tiny.yaml", "--arm", arm, "--seed", "1"]);
+    }
+    assert_eq!(fingerprint(&shared), fingerprint(&alone));
+}
+
+#[test]
 fn killed_workers_end_with_the_same_bits() {
     let straight = Place::new();
     straight.study(TINY);

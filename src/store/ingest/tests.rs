@@ -1,4 +1,6 @@
 use super::*;
+use crate::store::records::RunSpec;
+use crate::store::stages::StageKind;
 use crate::store::query::{Cell, query};
 use crate::store::records::{
     ArmRecord, ArtifactLine, CellRecord, EndState, QueryLine, StageKeys, StudyRecord,

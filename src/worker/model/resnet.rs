@@ -5,12 +5,8 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
-use super::layers::{BatchNorm, Conv, ConvShape, Init, channels_last};
+use super::layers::{BatchNorm, Conv, ConvShape, Init};
 use dgnet::spec::settings::Backbone;
-
-/// First stages of at most so many channels are faster with the channels of a pixel side by side; wider
-/// ones are not (on CPUs, in 32 bits).
-const NARROW: i64 = 32;
 
 /// Blocks per stage, and whether they are bottlenecks.
 #[must_use]
@@ -35,8 +31,6 @@ pub struct Resnet {
     conv1: Conv,
     bn1: BatchNorm,
     blocks: Vec<Block>,
-    /// Whether the channels of a pixel lie side by side in memory.
-    narrow: bool,
 }
 
 #[derive(Debug)]
@@ -112,7 +106,6 @@ impl Resnet {
         Self {
             conv1: Conv::zero_padded(&(vs / "conv1"), 3, width, shape, Init::HeFanOut),
             bn1: BatchNorm::new(&(vs / "bn1"), width),
-            narrow: width <= NARROW,
             blocks,
         }
     }
@@ -120,7 +113,8 @@ impl Resnet {
     /// # Shapes
     /// (N, 3, H, W) -> (N, out_channels, H/32, W/32), or H/16, W/16 for a last stride of 1
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
-        let x = if self.narrow { channels_last(x) } else { x.contiguous() };
+        // generated images come with the channels of a pixel side by side, which is slower here
+        let x = x.contiguous();
         let stem = self.bn1.forward(&self.conv1.forward(&x, pass), pass).relu();
         let mut x = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         for block in &self.blocks {

@@ -4,26 +4,81 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::failure::BadInput;
 use super::study_file::StudyArgs;
 use super::{DONE, output};
+use crate::spec::Study;
 use crate::sweep::{Plan, plan};
 
 /// Show what a sweep would do and whether the seeds can decide anything. Starts nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  dgnet plan ablations.yaml")]
+#[command(after_help = "Example:\n  dgnet plan ablations.yaml\n  dgnet plan ablations.yaml --show-settings full")]
 pub struct Args {
     #[command(flatten)]
     study: StudyArgs,
+    /// Print every setting of this arm and where it was stated
+    #[arg(long, value_name = "ARM")]
+    show_settings: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    let plan = plan(&args.study.load()?, runs)?;
+    let study = args.study.load()?;
+    if let Some(name) = &args.show_settings {
+        output::data(&settings(&study, name, args.json)?)?;
+        return Ok(DONE);
+    }
+    let plan = plan(&study, runs)?;
     let text = if args.json { as_json(&plan, runs) } else { as_text(&plan) };
     output::data(&text)?;
     Ok(DONE)
+}
+
+/// Every setting of an arm with its value and where it comes from.
+fn settings(study: &Study, name: &str, as_json: bool) -> anyhow::Result<String> {
+    let arm = study.arm(name).ok_or_else(|| {
+        let known: Vec<_> = study.arms.iter().map(|arm| arm.name.as_str()).collect();
+        BadInput(format!(
+            "the study `{}` has no arm `{name}`\n  hint: it has {}",
+            study.name,
+            known.join(", ")
+        ))
+    })?;
+    let mut values = Vec::new();
+    flatten("", &serde_json::to_value(&arm.settings)?, &mut values);
+    let origin = |name: &str| arm.origins.get(name).map_or("default", String::as_str).to_owned();
+    if as_json {
+        let all: serde_json::Map<_, _> = values
+            .into_iter()
+            .map(|(name, value)| {
+                let entry = json!({ "value": value, "origin": origin(&name) });
+                (name, entry)
+            })
+            .collect();
+        return Ok(format!("{:#}\n", serde_json::Value::Object(all)));
+    }
+    let rows: Vec<Vec<String>> = values
+        .into_iter()
+        .map(|(name, value)| {
+            let from = origin(&name);
+            vec![name, value.to_string(), from]
+        })
+        .collect();
+    Ok(output::table(&["setting", "value", "stated at"], &[], &rows))
+}
+
+fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, serde_json::Value)>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            for (key, inner) in map {
+                let dotted = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                flatten(&dotted, inner, out);
+            }
+        }
+        value => out.push((name.to_owned(), value.clone())),
+    }
 }
 
 /// What a person should know before the time is spent.

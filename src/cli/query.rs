@@ -1,12 +1,14 @@
 //! `dgnet query`: a user's SQL as a table, CSV or JSON.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json};
 
+use super::failure::BadInput;
 use super::{DONE, output};
 use crate::store::Db;
-use crate::store::query::{Cell, ROW_CAP, Table, query};
+use crate::store::query::{Cell, ROW_CAP, Table, query_with};
 
 /// Ask the results database in SQL. Reading only: nothing can be changed.
 ///
@@ -17,12 +19,23 @@ use crate::store::query::{Cell, ROW_CAP, Table, query};
 #[command(after_help = "\
 Examples:
   dgnet query \"select arm, avg(mAP), count(*) from final group by arm\"
+  dgnet query --list
+  dgnet query --name ranking --param study=ablations --format markdown
   dgnet query \"select * from comparisons where metric = 'mAP'\" --format csv > mAP.csv
   dgnet query \"select step, value from curves where arm = 'full' and seed = 1 and metric = 'loss_total'\"")]
 pub struct Args {
     /// One reading statement
-    #[arg(value_name = "SQL")]
-    sql: String,
+    #[arg(value_name = "SQL", required_unless_present_any = ["list", "name"])]
+    sql: Option<String>,
+    /// A query of the library instead of SQL
+    #[arg(long, value_name = "NAME", conflicts_with = "sql")]
+    name: Option<String>,
+    /// List the library
+    #[arg(long)]
+    list: bool,
+    /// Value of the parameter `:KEY`; may be given more than once
+    #[arg(long, value_name = "KEY=VALUE")]
+    param: Vec<String>,
     /// How to print the answer
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -30,46 +43,158 @@ pub struct Args {
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
+pub(super) enum Format {
     /// Columns for people
     Table,
     /// Comma-separated values with a header line
     Csv,
     /// A list of objects
     Json,
+    /// A table for a README or an issue
+    Markdown,
+    /// A `tabular` for a paper
+    Latex,
 }
 
+/// The library: name and SQL; the first line of each says what it answers.
+const LIBRARY: [(&str, &str); 5] = [
+    ("ranking", include_str!("../../schema/queries/ranking.sql")),
+    ("pictures", include_str!("../../schema/queries/pictures.sql")),
+    ("hard_queries", include_str!("../../schema/queries/hard_queries.sql")),
+    ("cost", include_str!("../../schema/queries/cost.sql")),
+    ("trouble", include_str!("../../schema/queries/trouble.sql")),
+];
+
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    let answer = query(&Db::file(runs), &args.sql)?;
-    output::data(&match args.format {
-        Format::Table => as_table(&answer),
-        Format::Csv => as_csv(&answer),
-        Format::Json => as_json(&answer),
+    if args.list {
+        output::data(&library())?;
+        return Ok(DONE);
+    }
+    let sql = match &args.name {
+        Some(name) => named(name)?,
+        None => args.sql.as_deref().unwrap_or_default(),
+    };
+    let answer = query_with(&Db::file(runs), sql, &values(&args.param)?)?;
+    print(&answer, args.format)?;
+    Ok(DONE)
+}
+
+/// Prints an answer, and says when it was cut.
+pub(super) fn print(answer: &Table, format: Format) -> anyhow::Result<()> {
+    output::data(&match format {
+        Format::Table => as_table(answer),
+        Format::Csv => as_csv(answer),
+        Format::Json => as_json(answer),
+        Format::Markdown => as_markdown(answer),
+        Format::Latex => as_latex(answer),
     })?;
     if answer.capped {
         output::talk(&format!(
             "only the first {ROW_CAP} rows are shown\n  hint: add `limit` and `offset`, or aggregate"
         ));
     }
-    Ok(DONE)
+    Ok(())
 }
 
-fn as_table(answer: &Table) -> String {
-    let text = |cell: &Cell| match cell {
+fn library() -> String {
+    let rows: Vec<Vec<String>> = LIBRARY
+        .iter()
+        .map(|(name, sql)| {
+            let about = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
+            vec![(*name).to_owned(), about.to_owned()]
+        })
+        .collect();
+    let table = output::table(&["name", "answers"], &[], &rows);
+    format!("{table}\ndgnet query --name ranking --param study=ablations\n")
+}
+
+fn named(name: &str) -> Result<&'static str, BadInput> {
+    LIBRARY.iter().find(|(known, _)| *known == name).map(|(_, sql)| *sql).ok_or_else(|| {
+        let known: Vec<_> = LIBRARY.iter().map(|(known, _)| *known).collect();
+        BadInput(format!("the library has no query `{name}`\n  hint: it has {}", known.join(", ")))
+    })
+}
+
+/// `key=value` arguments; what looks like a number is one.
+fn values(arguments: &[String]) -> Result<BTreeMap<String, Cell>, BadInput> {
+    arguments
+        .iter()
+        .map(|argument| {
+            let (name, value) = argument.split_once('=').ok_or_else(|| {
+                BadInput(format!("--param {argument}: expected `key=value`\n  hint: for example `--param study=ablations`"))
+            })?;
+            let cell = value
+                .parse()
+                .map(Cell::Integer)
+                .or_else(|_| value.parse().map(Cell::Real))
+                .unwrap_or_else(|_: std::num::ParseFloatError| Cell::Text(value.to_owned()));
+            Ok((name.trim_start_matches(':').to_owned(), cell))
+        })
+        .collect()
+}
+
+/// What people read in a cell.
+fn shown(cell: &Cell) -> String {
+    match cell {
         Cell::Null => String::new(),
         Cell::Integer(value) => value.to_string(),
         Cell::Real(value) => rounded(*value),
         Cell::Text(value) => value.clone(),
         Cell::Blob(bytes) => format!("<{} bytes>", bytes.len()),
-    };
-    let rows: Vec<Vec<String>> =
-        answer.rows.iter().map(|row| row.iter().map(text).collect()).collect();
-    let columns: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
+    }
+}
+
+/// Whether a column holds nothing but numbers, which stand to the right.
+fn is_numeric(answer: &Table, index: usize) -> bool {
     let is_number = |cell: &Cell| matches!(cell, Cell::Integer(_) | Cell::Real(_) | Cell::Null);
+    answer.rows.iter().all(|row| is_number(&row[index]))
+}
+
+fn as_markdown(answer: &Table) -> String {
+    let text = |text: &str| text.replace('|', "\\|").replace(['\n', '\r'], " ");
+    let line = |fields: Vec<String>| format!("| {} |\n", fields.join(" | "));
+    let header = line(answer.columns.iter().map(|name| text(name)).collect());
+    let rule = (0..answer.columns.len())
+        .map(|index| if is_numeric(answer, index) { "---:" } else { "---" }.to_owned());
+    let rows =
+        answer.rows.iter().map(|row| line(row.iter().map(|cell| text(&shown(cell))).collect()));
+    [header, line(rule.collect())].into_iter().chain(rows).collect()
+}
+
+fn as_latex(answer: &Table) -> String {
+    let text = |text: &str| -> String {
+        text.chars()
+            .map(|c| match c {
+                '&' | '%' | '$' | '#' | '_' | '{' | '}' => format!("\\{c}"),
+                '~' => "\\textasciitilde{}".to_owned(),
+                '^' => "\\textasciicircum{}".to_owned(),
+                '\\' => "\\textbackslash{}".to_owned(),
+                c if c.is_control() => " ".to_owned(),
+                c => c.to_string(),
+            })
+            .collect()
+    };
+    let line = |fields: Vec<String>| format!("{} \\\\\n", fields.join(" & "));
+    let columns: String = (0..answer.columns.len())
+        .map(|index| if is_numeric(answer, index) { 'r' } else { 'l' })
+        .collect();
+    let header = line(answer.columns.iter().map(|name| text(name)).collect());
+    let rows: String = answer
+        .rows
+        .iter()
+        .map(|row| line(row.iter().map(|cell| text(&shown(cell))).collect()))
+        .collect();
+    format!("\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n")
+}
+
+fn as_table(answer: &Table) -> String {
+    let rows: Vec<Vec<String>> =
+        answer.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
+    let columns: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
     let right: Vec<&str> = columns
         .iter()
         .enumerate()
-        .filter(|(index, _)| answer.rows.iter().all(|row| is_number(&row[*index])))
+        .filter(|(index, _)| is_numeric(answer, *index))
         .map(|(_, name)| *name)
         .collect();
     output::table(&columns, &right, &rows)
@@ -157,6 +282,36 @@ mod tests {
         let json: Json = serde_json::from_str(&as_json(&answer())).unwrap_or_default();
         assert_eq!(json[0]["mAP"], Json::from(0.1 + 0.2));
         assert_eq!((&json[1]["arm"], &json[1]["mAP"]), (&Json::Null, &Json::from("inf")));
+    }
+
+    #[test]
+    fn papers_get_their_own_escapes() {
+        assert_eq!(
+            as_markdown(&answer()),
+            "| arm | mAP | n |\n| --- | ---: | --- |\n| a, \"b\" | 0.3 | 3 |\n|  | inf | <2 bytes> |\n"
+        );
+        let table = Table {
+            columns: vec!["arm".into(), "mAP".into()],
+            rows: vec![vec![Cell::Text("a_b & 50 %".into()), Cell::Real(0.5)]],
+            capped: false,
+        };
+        assert_eq!(
+            as_latex(&table),
+            "\\begin{tabular}{lr}\n\\toprule\narm & mAP \\\\\n\\midrule\na\\_b \\& 50 \\% & 0.5 \\\\\n\\bottomrule\n\\end{tabular}\n"
+        );
+    }
+
+    #[test]
+    fn parameters_are_numbers_where_they_look_like_one() {
+        let given = ["n=3", ":x=0.5", "study=a=b"].map(str::to_owned);
+        let expected = [
+            ("n", Cell::Integer(3)),
+            ("study", Cell::Text("a=b".into())),
+            ("x", Cell::Real(0.5)),
+        ];
+        let expected = expected.map(|(name, cell)| (name.to_owned(), cell)).into();
+        assert_eq!(values(&given).ok(), Some(expected));
+        assert!(values(&["n".to_owned()]).is_err());
     }
 
     #[test]

@@ -17,11 +17,15 @@ use crate::sweep::{Options, Summary, plan, sweep};
 Examples:
   dgnet sweep ablations.yaml
   dgnet sweep ablations.yaml --jobs 1 --set train.steps=100
+  dgnet sweep ablations.yaml --only full --only teacher_only
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
     #[command(flatten)]
     pub study: StudyArgs,
+    /// Only this arm; may be given more than once
+    #[arg(long, value_name = "ARM")]
+    pub only: Vec<String>,
     /// Jobs at a time [default: cores / train.threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -35,7 +39,10 @@ pub struct Args {
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
-    let plan = plan(&study, runs)?;
+    let mut plan = plan(&study, runs)?;
+    if !args.only.is_empty() {
+        plan = plan.only_arms(&args.only)?;
+    }
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);

@@ -14,6 +14,7 @@ pub mod study;
 #[cfg(test)]
 mod tests;
 mod validate;
+mod vary;
 mod written;
 mod yaml;
 

@@ -33,7 +33,40 @@ struct StudyKeys {
     /// Arms whose comparisons form the corrected family; the others are exploratory.
     confirm: Option<Vec<String>>,
     /// Name -> what the arm changes, as dotted names or nested maps.
-    arms: Map<String, Json>,
+    arms: Option<Map<String, Json>>,
+    /// Rules that make more arms.
+    vary: Option<Vec<Rule>>,
+}
+
+/// A rule of `vary`: one of its kinds, and what changes what it makes.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used; `vary` reads rules with their places")]
+struct Rule {
+    /// Setting -> values: an arm for every combination.
+    grid: Option<Map<String, Json>>,
+    /// Setting -> values, all of one length: an arm for every position.
+    zip: Option<Map<String, Json>>,
+    /// `n` arms at random: setting -> [low, high], { log: [low, high] } or { one_of: [...] }.
+    random: Option<Map<String, Json>>,
+    /// The same, spread evenly.
+    quasi_random: Option<Map<String, Json>>,
+    /// Settings (or { setting: value that is off }): an arm without each.
+    leave_one_out: Option<Vec<Json>>,
+    /// An arm with each of them alone.
+    add_one_in: Option<Vec<Json>>,
+    /// An arm without each two of them.
+    pairs: Option<Vec<Json>>,
+    /// An arm for every way to leave some of them out.
+    factorial: Option<Vec<Json>>,
+    /// Combinations to leave out: all with these values.
+    exclude: Option<Json>,
+    /// Axis -> { other setting: value }: the axis varies only there.
+    when: Option<Map<String, Json>>,
+    /// Combinations to add.
+    include: Option<Json>,
+    /// Put before the names of the arms.
+    prefix: Option<String>,
 }
 
 /// Seeds as written.
@@ -162,7 +195,7 @@ mod tests {
         for name in ["study", "arms", "extends", "train", "train.steps"] {
             assert!(top.contains_key(name), "{name}");
         }
-        assert_eq!(schema["required"], json!(["study", "arms"]));
+        assert_eq!(schema["required"], json!(["study"]));
     }
 
     #[test]

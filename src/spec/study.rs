@@ -13,6 +13,7 @@ use super::resolve::{self, Base, Layer, Layers};
 use super::schema::study_keys;
 use super::settings::Settings;
 use super::validate;
+use super::vary;
 use super::written::{Keys, WrittenArm};
 use super::yaml::{self, Entry, Place, Source, Value, shortened};
 
@@ -63,6 +64,8 @@ pub struct Arm {
     pub overrides: BTreeMap<String, Json>,
     /// The resolved settings.
     pub settings: Settings,
+    /// Dotted name -> `file:line` of every setting that is stated somewhere; the others have defaults.
+    pub origins: BTreeMap<String, String>,
 }
 
 impl Study {
@@ -157,13 +160,14 @@ fn finish(
             .error("the study has no name")
             .hint(format!("add a line `study: {stem}`")));
     };
-    let Some(first) = keys.arms.first() else {
+    let (written, mut notes) = all_arms(keys.arms, keys.varied)?;
+    let Some(first) = written.first() else {
         let place = keys.arms_at.unwrap_or(start);
         return Err(place
             .error("the study has no arms")
             .hint("add `arms:` with at least one line such as `  full: {}`"));
     };
-    let names: Vec<&str> = keys.arms.iter().map(|arm| arm.name.as_str()).collect();
+    let names: Vec<&str> = written.iter().map(|arm| arm.name.as_str()).collect();
     let baseline = match keys.baseline {
         Some((name, at)) => known_arm("baseline", name, &at, &names)?,
         None => first.name.clone(),
@@ -180,7 +184,8 @@ fn finish(
         }
         confirm.push(name);
     }
-    let (arms, notes) = expand(keys.arms, layer, sets)?;
+    let (arms, suspicions) = expand(written, layer, sets)?;
+    notes.extend(suspicions);
     Ok(Study {
         name,
         question: keys.question,
@@ -194,6 +199,30 @@ fn finish(
         arms,
         notes,
     })
+}
+
+/// The arms of the file, then those that its rules add.
+fn all_arms(
+    mut arms: Vec<WrittenArm>,
+    varied: Vec<WrittenArm>,
+) -> Result<(Vec<WrittenArm>, Vec<String>), SpecError> {
+    let mut left_out = Vec::new();
+    for arm in varied {
+        let known = arms.iter().find(|known| known.name.eq_ignore_ascii_case(&arm.name));
+        match known {
+            None => arms.push(arm),
+            Some(known) if vary::same(&known.layer, &arm.layer) => left_out.push(arm.name),
+            Some(known) => {
+                let message = format!("`vary` makes an arm `{}` that differs from the one of that name", known.name);
+                return Err(arm.at.error(message).hint("give the rule a `prefix`"));
+            }
+        }
+    }
+    let notes = match left_out.as_slice() {
+        [] => Vec::new(),
+        names => vec![format!("{} came out of `vary` once more and stay one each", listed(names))],
+    };
+    Ok((arms, notes))
 }
 
 /// Resolves and validates every arm; also says what looks like a mistake.
@@ -226,7 +255,9 @@ fn expand(
             overrides.insert(name.clone(), set.unwrap_or(setting).value.clone());
         }
         let label = arm.label.unwrap_or_else(|| arm.name.clone());
-        arms.push(Arm { name: arm.name, label, overrides, settings });
+        let stated = [layer, &arm.layer, sets].into_iter().flatten();
+        let origins = stated.map(|(name, setting)| (name.clone(), setting.at.short())).collect();
+        arms.push(Arm { name: arm.name, label, overrides, settings, origins });
     }
     let twins = twins.values().filter(|names| names.len() > 1).map(|names| {
         format!("{} come out as the same settings and share their runs", listed(names))

@@ -299,10 +299,6 @@ fn refusals_read_well() {
             "s.yaml:3:10: `primary`: `weight_prim` has no better or worse, it cannot decide\n    3 | primary: weight_prim\n      |          ^\n  hint: for example `primary: mAP`",
         ),
         (
-            &with("vary: []"),
-            "s.yaml:3:1: `vary` is not supported yet\n    3 | vary: []\n      | ^\n  hint: list the arms under `arms`",
-        ),
-        (
             "study: a b\narms: { full: }\n",
             "s.yaml:1:8: study name `a b` may only have the letters A-Z, a-z, digits and `.`, `_`, `-`\n    1 | study: a b\n      |        ^\n  hint: for example `a_b`",
         ),

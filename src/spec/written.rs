@@ -8,6 +8,7 @@ use super::fields::{fields, sections};
 use super::metrics::{self, Direction};
 use super::resolve::{self, Layer};
 use super::schema::study_keys;
+use super::vary;
 use super::yaml::{Entry, Node, Place, Value, shortened};
 
 /// Most seeds that a count may ask for.
@@ -25,6 +26,8 @@ pub(crate) struct Keys {
     pub confirm: Vec<(String, Place)>,
     pub arms: Vec<WrittenArm>,
     pub arms_at: Option<Place>,
+    /// Arms that `vary` makes.
+    pub varied: Vec<WrittenArm>,
 }
 
 /// An arm as written.
@@ -55,12 +58,7 @@ impl Keys {
                 self.arms_at = Some(entry.at.clone());
                 self.arms = read_arms(&entry.node)?;
             }
-            "vary" => {
-                return Err(entry
-                    .at
-                    .error("`vary` is not supported yet")
-                    .hint("list the arms under `arms`"));
-            }
+            "vary" => self.varied = vary::arms(&entry.node)?,
             key if !resolve::is_setting(key) => {
                 let settings = fields().keys().chain(sections());
                 let known = study_keys().iter().chain(settings).map(String::as_str);
@@ -88,7 +86,7 @@ fn text(entry: &Entry) -> Result<String, SpecError> {
 }
 
 /// Refuses names that could not be a folder everywhere.
-fn check_name(what: &str, name: &str, at: &Place) -> Result<(), SpecError> {
+pub(crate) fn check_name(what: &str, name: &str, at: &Place) -> Result<(), SpecError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let why = if name.is_empty() || name.len() > 64 {
         "must have 1 to 64 characters"

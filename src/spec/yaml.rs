@@ -43,6 +43,15 @@ impl Place {
         Self { source: Arc::clone(source), line: 1, column: 1 }
     }
 
+    /// `file:line`, or the argument that states it.
+    pub fn short(&self) -> String {
+        if self.source.has_lines {
+            format!("{}:{}", self.source.name, self.line)
+        } else {
+            self.source.name.clone()
+        }
+    }
+
     /// An error at this position.
     pub fn error(&self, message: impl Into<String>) -> SpecError {
         let mut error = SpecError::without_line(self.source.name.clone(), message);

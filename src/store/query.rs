@@ -1,6 +1,7 @@
 //! A user's SQL: one reading statement, on a read-only connection of its own, with bounds on time,
 //! memory and rows. Formatting is the command line's.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -49,11 +50,35 @@ pub struct Table {
 /// [`StoreError::Query`] for anything else, for SQL that the engine refuses (with the nearest names for
 /// an unknown table or column), and for a statement that runs too long.
 pub fn query(path: &Path, sql: &str) -> Result<Table, StoreError> {
-    query_within(path, sql, TIME_LIMIT)
+    query_with(path, sql, &BTreeMap::new())
 }
 
-fn query_within(path: &Path, sql: &str, limit: Duration) -> Result<Table, StoreError> {
+/// [`query`] with values for the parameters `:name` of the statement; those without one are null.
+pub fn query_with(
+    path: &Path,
+    sql: &str,
+    values: &BTreeMap<String, Cell>,
+) -> Result<Table, StoreError> {
+    query_within(path, sql, values, TIME_LIMIT)
+}
+
+fn query_within(
+    path: &Path,
+    sql: &str,
+    values: &BTreeMap<String, Cell>,
+    limit: Duration,
+) -> Result<Table, StoreError> {
     let statement = reading_statement(sql)?;
+    let (statement, wanted) = numbered(&statement);
+    if let Some(name) = values.keys().find(|name| !wanted.contains(name)) {
+        return Err(StoreError::Query {
+            reason: format!("the query has no parameter `:{name}`"),
+            hint: Some(match wanted.as_slice() {
+                [] => "a parameter is written `:name` in the SQL".to_owned(),
+                names => format!("it has {}", names.join(", ")),
+            }),
+        });
+    }
     let mut db = Db::open_read(path)?;
     let started = Instant::now();
     let answer = db.with("answering a query", async |connection| {
@@ -68,7 +93,17 @@ fn query_within(path: &Path, sql: &str, limit: Duration) -> Result<Table, StoreE
             (&mut *connection).prepare(AssertSqlSafe(statement.clone()).into_sql_str()).await?;
         let columns = prepared.columns().iter().map(|column| column.name().to_owned()).collect();
         let mut table = Table { columns, rows: Vec::new(), capped: false };
-        let mut rows = prepared.query().fetch(&mut *connection);
+        let mut asked = prepared.query();
+        for name in &wanted {
+            asked = match values.get(name) {
+                None | Some(Cell::Null) => asked.bind(None::<i64>),
+                Some(Cell::Integer(value)) => asked.bind(*value),
+                Some(Cell::Real(value)) => asked.bind(*value),
+                Some(Cell::Text(value)) => asked.bind(value.clone()),
+                Some(Cell::Blob(value)) => asked.bind(value.clone()),
+            };
+        }
+        let mut rows = asked.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             if table.rows.len() == ROW_CAP {
                 table.capped = true;
@@ -128,37 +163,65 @@ fn reading_statement(sql: &str) -> Result<String, StoreError> {
     }
 }
 
-/// The text with every comment and quoted part blanked out, so that `;` means an end.
-fn skeleton(sql: &str) -> String {
-    let mut out = String::with_capacity(sql.len());
-    let mut rest = sql.chars().peekable();
-    while let Some(c) = rest.next() {
-        match c {
-            '\'' | '"' | '`' | '[' => {
-                let close = if c == '[' { ']' } else { c };
-                // a doubled quote ends one part and begins the next, which blanks the same letters
-                rest.by_ref().take_while(|next| *next != close).for_each(drop);
-                out.push('_');
+/// The statement with its parameters `:name` numbered `?1`, `?2`, ..., and their names in that order.
+fn numbered(sql: &str) -> (String, Vec<String>) {
+    let (mut text, mut names) = (String::with_capacity(sql.len()), Vec::<String>::new());
+    for (is_code, part) in parts(sql) {
+        let mut pieces = part.split(if is_code { ':' } else { '\u{0}' });
+        text.extend(pieces.next());
+        for piece in pieces {
+            let end = piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let (name, rest) = piece.split_at(end.unwrap_or(piece.len()));
+            if name.is_empty() {
+                text.push(':');
+            } else {
+                let known = names.iter().position(|other| other == name);
+                let number = known.unwrap_or_else(|| {
+                    names.push(name.to_owned());
+                    names.len() - 1
+                });
+                text.push_str(&format!("?{}", number + 1));
             }
-            '-' if rest.peek() == Some(&'-') => {
-                rest.by_ref().take_while(|next| *next != '\n').for_each(drop);
-                out.push(' ');
-            }
-            '/' if rest.peek() == Some(&'*') => {
-                rest.next();
-                let mut last = ' ';
-                for next in rest.by_ref() {
-                    if last == '*' && next == '/' {
-                        break;
-                    }
-                    last = next;
-                }
-                out.push(' ');
-            }
-            c => out.push(c),
+            text.push_str(rest);
         }
     }
-    out
+    (text, names)
+}
+
+/// The text with every comment and quoted part blanked out, so that `;` means an end.
+fn skeleton(sql: &str) -> String {
+    let blank = |part: &str| if part.starts_with(['-', '/']) { " " } else { "_" };
+    let seen = |(is_code, part)| if is_code { part } else { blank(part) };
+    parts(sql).into_iter().map(seen).collect()
+}
+
+/// The text cut where comments and quoted parts (`false`) begin and end.
+fn parts(sql: &str) -> Vec<(bool, &str)> {
+    let (mut found, mut rest) = (Vec::new(), sql);
+    loop {
+        let begin = rest.char_indices().find(|(at, c)| {
+            matches!(c, '\'' | '"' | '`' | '[')
+                || rest[*at..].starts_with("--")
+                || rest[*at..].starts_with("/*")
+        });
+        let Some((at, c)) = begin else { break };
+        let (code, other) = rest.split_at(at);
+        let (opened, close) = match c {
+            '-' => (2, "\n"),
+            '/' => (2, "*/"),
+            '[' => (1, "]"),
+            // a doubled quote ends one part and begins the next, which comes to the same
+            '"' => (1, "\""),
+            '`' => (1, "`"),
+            _ => (1, "'"),
+        };
+        let end = other[opened..].find(close).map_or(other.len(), |end| opened + end + close.len());
+        found.push((true, code));
+        found.push((false, &other[..end]));
+        rest = &other[end..];
+    }
+    found.push((true, rest));
+    found
 }
 
 /// Turns the engine's complaint into one that helps.
@@ -293,11 +356,27 @@ mod tests {
     }
 
     #[test]
+    fn parameters_are_values_never_text() {
+        let (_folder, path) = database();
+        let values = BTreeMap::from([
+            ("b".to_owned(), Cell::Text("x'; drop table study".into())),
+            ("a".to_owned(), Cell::Integer(2)),
+        ]);
+        let table = query_with(&path, "select :a + 1, :b, :a, :none, ':c'", &values).unwrap();
+        let text = Cell::Text("x'; drop table study".into());
+        let expected =
+            [Cell::Integer(3), text, Cell::Integer(2), Cell::Null, Cell::Text(":c".into())];
+        assert_eq!(table.rows, [expected]);
+        let unknown = query_with(&path, "select :aa", &values).unwrap_err().to_string();
+        assert!(unknown.contains("no parameter `:a`") && unknown.contains("it has aa"), "{unknown}");
+    }
+
+    #[test]
     fn a_runaway_is_stopped_and_many_rows_are_cut() {
         let (_folder, path) = database();
         let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select ";
         let limit = Duration::from_millis(200);
-        let text = query_within(&path, &format!("{endless} count(*) from n"), limit).unwrap_err();
+        let text = query_within(&path, &format!("{endless} count(*) from n"), &BTreeMap::new(), limit).unwrap_err();
         assert!(text.to_string().contains("stopped after 0.2 s"), "{text}");
         let table = query(&path, &format!("{endless} i from n")).unwrap();
         assert_eq!((table.rows.len(), table.capped), (ROW_CAP, true));

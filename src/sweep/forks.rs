@@ -91,3 +91,24 @@ pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> 
     }
     found
 }
+
+/// The forks that are left when only the cells at `kept` stay, with their new positions.
+pub(super) fn only(all: Vec<PlannedFork>, kept: &[usize]) -> Vec<PlannedFork> {
+    let mut left: Vec<PlannedFork> = Vec::new();
+    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
+    for (nth, mut fork) in all.into_iter().enumerate() {
+        fork.cells = fork.cells.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
+        let after = fork.after.and_then(|shorter| places.get(&shorter)).copied();
+        if fork.cells.len() < 2 && !(fork.published && fork.cells.len() == 1) {
+            if let Some(shorter) = after {
+                places.insert(nth, shorter);
+            }
+            continue;
+        }
+        fork.adds = fork.steps - after.map_or(0, |at| left[at].steps);
+        fork.after = after;
+        places.insert(nth, left.len());
+        left.push(fork);
+    }
+    left
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::error::SweepError;
-use super::forks::{PlannedFork, forks};
+use super::forks::{self, PlannedFork};
 use crate::data::fingerprint;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
 use crate::spec::{Study, identity};
@@ -119,26 +119,52 @@ impl Plan {
     ///
     /// # Errors
     /// [`SweepError::NoCell`] for an arm or seed that the study does not have.
-    pub fn only(mut self, arm: &str, seed: u64) -> Result<Self, SweepError> {
-        let known = |names: BTreeSet<String>| names.into_iter().collect::<Vec<_>>().join(", ");
-        let none = |what, name: String, known| SweepError::NoCell {
-            study: self.study.clone(),
-            what,
-            name,
-            known,
-        };
-        if !self.cells.iter().any(|cell| cell.arm == arm) {
-            let arms = self.cells.iter().map(|cell| cell.arm.clone()).collect();
-            return Err(none("arm", arm.into(), known(arms)));
-        }
+    pub fn only(self, arm: &str, seed: u64) -> Result<Self, SweepError> {
         if !self.cells.iter().any(|cell| cell.seed == seed) {
-            let seeds = self.cells.iter().map(|cell| cell.seed.to_string()).collect();
-            return Err(none("seed", seed.to_string(), known(seeds)));
+            let seeds = self.cells.iter().map(|cell| cell.seed.to_string());
+            return Err(self.no_cell("seed", &seed.to_string(), seeds));
         }
-        self.cells.retain(|cell| cell.arm == arm && cell.seed == seed);
-        self.cells.iter_mut().for_each(|cell| cell.same_as = None);
-        self.forks.clear();
+        let mut plan = self.only_arms(&[arm.to_owned()])?;
+        plan.cells.retain(|cell| cell.seed == seed);
+        plan.forks.clear();
+        Ok(plan)
+    }
+
+    /// Keeps the cells of these arms.
+    ///
+    /// # Errors
+    /// [`SweepError::NoCell`] for an arm that the study does not have.
+    pub fn only_arms(mut self, arms: &[String]) -> Result<Self, SweepError> {
+        for arm in arms {
+            if !self.cells.iter().any(|cell| cell.arm == *arm) {
+                let known = self.cells.iter().map(|cell| cell.arm.clone());
+                return Err(self.no_cell("arm", arm, known));
+            }
+        }
+        let kept: Vec<usize> =
+            (0..self.cells.len()).filter(|&at| arms.contains(&self.cells[at].arm)).collect();
+        self.cells.retain(|cell| arms.contains(&cell.arm));
+        // a cell may have been the shadow of one that is gone
+        for at in 0..self.cells.len() {
+            let shadows = self.cells[at].same_as.as_ref();
+            if shadows.is_some_and(|(arm, _)| !arms.contains(arm)) {
+                let uid = self.cells[at].spec.uid.clone();
+                let first = self.cells[..at].iter().find(|cell| cell.spec.uid == uid);
+                self.cells[at].same_as = first.map(|cell| (cell.arm.clone(), cell.seed));
+            }
+        }
+        self.forks = forks::only(std::mem::take(&mut self.forks), &kept);
         Ok(self)
+    }
+
+    fn no_cell(
+        &self,
+        what: &'static str,
+        name: &str,
+        known: impl Iterator<Item = String>,
+    ) -> SweepError {
+        let known = known.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ");
+        SweepError::NoCell { study: self.study.clone(), what, name: name.to_owned(), known }
     }
 }
 
@@ -204,7 +230,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         seeds: study.seeds.len(),
         confirm: study.confirm.len(),
         shared: shared(&cells),
-        forks: forks(&cells, &stages),
+        forks: forks::forks(&cells, &stages),
         record: record(study, &cells),
         notes: study.notes.clone(),
         cells,
@@ -324,6 +350,7 @@ mod tests {
                 label: (*name).into(),
                 overrides: BTreeMap::new(),
                 settings,
+                origins: BTreeMap::new(),
             }
         });
         Study {

@@ -1,0 +1,6 @@
+-- Mean, smallest and largest mAP of every arm, best first
+SELECT study, arm, count(*) AS seeds, avg("mAP") AS mean, min("mAP") AS smallest, max("mAP") AS largest
+FROM final
+WHERE :study IS NULL OR study = :study
+GROUP BY study, arm
+ORDER BY study, mean DESC

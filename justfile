@@ -56,6 +56,7 @@ bench *ARGS: setup
 ci: lint && test
     @{{ just_executable() }} setup
     {{ dgnet }} schema --check schema/study.schema.json
+    {{ dgnet }} schema --database --check schema/README.md
 
 # Remove what was built (not libtorch, not results)
 clean:

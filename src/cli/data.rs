@@ -1,6 +1,6 @@
-//! `dgnet data`: draw people, check a data set.
+//! `dgnet data`: draw people, check a data set, keep persons for validation.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -8,6 +8,7 @@ use super::failure::BadInput;
 use super::{BAD_INPUT, DONE, output};
 use crate::data::check::{Baseline, Report, check_with_progress};
 use crate::data::drawn::draw;
+use crate::data::{layout, split};
 use crate::spec::settings::Drawn;
 
 /// What to do with a data set.
@@ -23,6 +24,25 @@ pub enum Verb {
         after_help = "Example:\n  dgnet data check /data/Market-1501-v15.09.15\n\nExit code 2 when a photo cannot be used."
     )]
     Check(Check),
+    /// Keep the last persons of a training part for validation, to choose settings without the test
+    #[command(
+        after_help = "Example:\n  dgnet data split /data/Market-1501-v15.09.15 --people 100 --out market-val"
+    )]
+    Split(Split),
+}
+
+/// Arguments of `data split`.
+#[derive(Debug, clap::Args)]
+pub struct Split {
+    /// Folder of the set
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Persons to keep for validation
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    people: usize,
+    /// Folder to write to; must be empty or not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
 }
 
 /// Arguments of `data draw`.
@@ -63,15 +83,37 @@ pub fn run(verb: &Verb) -> anyhow::Result<u8> {
     match verb {
         Verb::Draw(args) => draw_people(args),
         Verb::Check(args) => check_set(args),
+        Verb::Split(args) => split_set(args),
     }
 }
 
-fn draw_people(args: &Draw) -> anyhow::Result<u8> {
-    let taken = std::fs::read_dir(&args.out).is_ok_and(|mut entries| entries.next().is_some());
+/// Refuses a folder that holds something.
+fn must_be_empty(folder: &Path) -> Result<(), BadInput> {
+    let taken = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
-        let text = format!("`{}` is not empty\n  hint: choose a new folder", args.out.display());
-        return Err(BadInput(text).into());
+        let text = format!("`{}` is not empty\n  hint: choose a new folder", folder.display());
+        return Err(BadInput(text));
     }
+    Ok(())
+}
+
+fn split_set(args: &Split) -> anyhow::Result<u8> {
+    must_be_empty(&args.out)?;
+    let counts = split::write(&layout::read(&args.dir)?, args.people, &args.out)?;
+    output::data(&format!(
+        "split: {}: {} persons with {} photos to train on; {} persons to validate, {} queries, {} gallery photos\n",
+        args.out.display(),
+        counts.train.0,
+        counts.train.1,
+        counts.validation,
+        counts.query,
+        counts.gallery
+    ))?;
+    Ok(DONE)
+}
+
+fn draw_people(args: &Draw) -> anyhow::Result<u8> {
+    must_be_empty(&args.out)?;
     let settings = Drawn {
         ids: args.ids,
         cameras: args.cameras,
@@ -139,6 +181,19 @@ fn as_text(report: &Report) -> String {
         text.push('\n');
     };
     say(String::new());
+    say(format!("layout: {}", report.layout.as_str()));
+    if let Some(set) = &report.published {
+        let [train, query, gallery] = set.photos;
+        let counts: Vec<usize> = report.splits.iter().take(3).map(|split| split.photos).collect();
+        let people = report.splits.first().map_or(0, |split| split.people);
+        let equal = counts == set.photos && people == set.train_people;
+        say(format!(
+            "{} as published: {train} training photos of {} people, {query} queries, {gallery} gallery photos: {}",
+            set.name,
+            set.train_people,
+            if equal { "the same" } else { "not the same" }
+        ));
+    }
     say(format!(
         "true matches of a query: {:.1} on average, {} to {}; ignored under its own camera: {:.1}",
         report.matches.mean, report.matches.min, report.matches.max, report.same_camera.mean

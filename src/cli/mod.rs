@@ -1,7 +1,9 @@
 //! The command line: arguments, printing, exit codes. One verb a file; every decision is made below.
 
 mod data;
+mod diff;
 mod failure;
+mod filter;
 mod output;
 mod plan;
 mod query;
@@ -64,6 +66,7 @@ enum Verb {
     Run(run::Args),
     Plan(plan::Args),
     Runs(runs::Args),
+    Diff(diff::Args),
     Query(query::Args),
     Report(report::Args),
     /// Draw people, check a data set
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(&args, &runs),
         Verb::Plan(args) => plan::run(&args, &runs),
         Verb::Runs(args) => runs::run(&args, &runs),
+        Verb::Diff(args) => diff::run(&args, &runs),
         Verb::Query(args) => query::run(&args, &runs),
         Verb::Report(args) => report::run(&args, &runs),
         Verb::Data(verb) => data::run(&verb),

@@ -12,7 +12,9 @@ use crate::sweep::{Plan, plan};
 
 /// Show what a sweep would do and whether the seeds can decide anything. Starts nothing.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  dgnet plan ablations.yaml\n  dgnet plan ablations.yaml --show-settings full")]
+#[command(
+    after_help = "Example:\n  dgnet plan ablations.yaml\n  dgnet plan ablations.yaml --show-settings full"
+)]
 pub struct Args {
     #[command(flatten)]
     study: StudyArgs,
@@ -134,7 +136,9 @@ fn as_text(plan: &Plan) -> String {
     if plan.steps_saved() > 0 {
         let (saved, alone) = (plan.steps_saved(), plan.steps_alone());
         let share = saved as f64 / alone as f64 * 100.0;
-        lines.push(format!("shared beginnings save {saved} of {alone} training steps ({share:.0} %)"));
+        lines.push(format!(
+            "shared beginnings save {saved} of {alone} training steps ({share:.0} %)"
+        ));
     }
     lines.extend(remarks(plan));
     format!("{table}\n{}\n", lines.join("\n"))

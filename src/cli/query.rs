@@ -184,7 +184,9 @@ fn as_latex(answer: &Table) -> String {
         .iter()
         .map(|row| line(row.iter().map(|cell| text(&shown(cell))).collect()))
         .collect();
-    format!("\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n")
+    format!(
+        "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+    )
 }
 
 fn as_table(answer: &Table) -> String {
@@ -237,6 +239,11 @@ fn as_csv(answer: &Table) -> String {
 }
 
 fn as_json(answer: &Table) -> String {
+    format!("{:#}\n", objects(answer))
+}
+
+/// The rows as objects.
+pub(super) fn objects(answer: &Table) -> Json {
     let value = |cell: &Cell| match cell {
         Cell::Null => Json::Null,
         Cell::Integer(value) => Json::from(*value),
@@ -250,7 +257,7 @@ fn as_json(answer: &Table) -> String {
             answer.columns.iter().cloned().zip(row.iter().map(value)).collect();
         Json::Object(object)
     });
-    format!("{:#}\n", Json::Array(rows.collect()))
+    Json::Array(rows.collect())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -304,11 +311,8 @@ mod tests {
     #[test]
     fn parameters_are_numbers_where_they_look_like_one() {
         let given = ["n=3", ":x=0.5", "study=a=b"].map(str::to_owned);
-        let expected = [
-            ("n", Cell::Integer(3)),
-            ("study", Cell::Text("a=b".into())),
-            ("x", Cell::Real(0.5)),
-        ];
+        let expected =
+            [("n", Cell::Integer(3)), ("study", Cell::Text("a=b".into())), ("x", Cell::Real(0.5))];
         let expected = expected.map(|(name, cell)| (name.to_owned(), cell)).into();
         assert_eq!(values(&given).ok(), Some(expected));
         assert!(values(&["n".to_owned()]).is_err());

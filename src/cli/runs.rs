@@ -4,6 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::filter::Filter;
+use super::query::{self, Format};
 use super::{DONE, output};
 use crate::store::rows::CellRow;
 use crate::store::{Db, RunDir};
@@ -11,7 +13,9 @@ use crate::sweep::progress::duration;
 
 /// List runs and where they stand.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  dgnet runs\n  dgnet runs --study ablations --json")]
+#[command(
+    after_help = "Examples:\n  dgnet runs\n  dgnet runs --study ablations --json\n  dgnet runs --where 'arm=full and mAP>0.5' --sort -mAP --cols arm,seed,mAP,rank1"
+)]
 pub struct Args {
     /// Only this study
     #[arg(long, value_name = "NAME")]
@@ -19,9 +23,16 @@ pub struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+    if !args.filter.is_empty() {
+        let rows = args.filter.rows(runs, args.study.as_deref())?;
+        query::print(&rows, if args.json { Format::Json } else { Format::Table })?;
+        return Ok(DONE);
+    }
     let mut db = Db::open_read(&Db::file(runs))?;
     let studies = match &args.study {
         Some(name) => vec![db.study(name)?.name],

@@ -8,7 +8,8 @@ use std::sync::mpsc;
 
 use serde::Serialize;
 
-use super::{DataError, Dataset, Photo, market, pixels};
+use super::layout::{self, Layout};
+use super::{DataError, Dataset, Photo, pixels};
 
 mod baselines;
 
@@ -20,6 +21,10 @@ use baselines::Histogram;
 pub struct Report {
     /// The folder.
     pub root: PathBuf,
+    /// Its layout.
+    pub layout: Layout,
+    /// The published set that it seems to be, with its counts.
+    pub published: Option<Published>,
     /// Training, query, gallery and, where there is one, multi-query folder.
     pub splits: Vec<Split>,
     /// Photos that cannot be used: damaged, unreadable, misnamed, or links out of the set.
@@ -66,6 +71,45 @@ pub struct Split {
     pub distractors: usize,
 }
 
+/// Counts of a published set: training, query and gallery photos.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Published {
+    /// Its name.
+    pub name: &'static str,
+    layout: Layout,
+    /// Photos of the three parts, junk and distractors included.
+    pub photos: [usize; 3],
+    /// Persons of the training part.
+    pub train_people: usize,
+}
+
+const PUBLISHED: [Published; 3] = [
+    Published {
+        name: "Market-1501",
+        layout: Layout::Market,
+        photos: [12_936, 3_368, 19_732],
+        train_people: 751,
+    },
+    Published {
+        name: "DukeMTMC-reID",
+        layout: Layout::Market,
+        photos: [16_522, 2_228, 17_661],
+        train_people: 702,
+    },
+    Published {
+        name: "MSMT17",
+        layout: Layout::Msmt17,
+        photos: [32_621, 11_659, 82_161],
+        train_people: 1_041,
+    },
+];
+
+/// The published set that has this layout and about so many training photos.
+fn published(layout: Layout, train: usize) -> Option<Published> {
+    let near = |set: &&Published| train.abs_diff(set.photos[0]) * 20 < set.photos[0];
+    PUBLISHED.iter().filter(|set| set.layout == layout).find(near).copied()
+}
+
 /// A photo that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -109,7 +153,8 @@ pub fn check(root: &Path) -> Result<Report, DataError> {
 /// # Errors
 /// As for [`check`].
 pub fn check_with_progress(root: &Path, progress: &dyn Fn(u64, u64)) -> Result<Report, DataError> {
-    let (dataset, problems) = market::scan(root)?;
+    let layout = Layout::of(root);
+    let (dataset, problems) = layout::scan(root)?;
     let mut problems: Vec<Problem> = problems.iter().map(|error| problem(root, error)).collect();
     let looked_at: Vec<(&Photo, bool)> = [
         (&dataset.train, false),
@@ -134,7 +179,9 @@ pub fn check_with_progress(root: &Path, progress: &dyn Fn(u64, u64)) -> Result<R
     problems.sort_by(|left, right| left.file.cmp(&right.file));
     Ok(Report {
         root: root.to_owned(),
-        splits: splits(&dataset),
+        layout,
+        published: published(layout, dataset.train.len()),
+        splits: splits(&dataset, layout),
         duplicates: duplicates(root, &looked_at[..without_copies], &seen[..without_copies]),
         shared_people: shared_people(&dataset),
         queries_without_match: (dataset.query.iter().zip(&matches))
@@ -218,32 +265,30 @@ fn look_at_all(
     all.into_values().collect()
 }
 
-fn splits(dataset: &Dataset) -> Vec<Split> {
-    [
-        (market::TRAIN, &dataset.train),
-        (market::QUERY, &dataset.query),
-        (market::GALLERY, &dataset.gallery),
-        (market::MULTI_QUERY, &dataset.multi_query),
-    ]
-    .into_iter()
-    .filter(|(folder, photos)| *folder != market::MULTI_QUERY || !photos.is_empty())
-    .map(|(folder, photos)| {
-        let mut cameras = BTreeMap::new();
-        for photo in photos {
-            *cameras.entry(photo.camera).or_default() += 1;
-        }
-        let of = |person| photos.iter().filter(|photo| photo.person == person).count();
-        let (junk, distractors) = (of(-1), of(0));
-        Split {
-            folder,
-            photos: photos.len(),
-            people: people(photos).len(),
-            cameras,
-            junk,
-            distractors,
-        }
-    })
-    .collect()
+fn splits(dataset: &Dataset, layout: Layout) -> Vec<Split> {
+    let photos = [&dataset.train, &dataset.query, &dataset.gallery, &dataset.multi_query];
+    let named = layout.parts().into_iter().zip(photos).enumerate();
+    // few sets have a multi-query part
+    named
+        .filter(|(nth, (_, photos))| *nth < 3 || !photos.is_empty())
+        .map(|(_, (folder, photos))| (folder, photos))
+        .map(|(folder, photos)| {
+            let mut cameras = BTreeMap::new();
+            for photo in photos {
+                *cameras.entry(photo.camera).or_default() += 1;
+            }
+            let of = |person| photos.iter().filter(|photo| photo.person == person).count();
+            let (junk, distractors) = (of(-1), of(0));
+            Split {
+                folder,
+                photos: photos.len(),
+                people: people(photos).len(),
+                cameras,
+                junk,
+                distractors,
+            }
+        })
+        .collect()
 }
 
 fn people(photos: &[Photo]) -> BTreeSet<i64> {

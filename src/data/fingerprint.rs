@@ -4,18 +4,25 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::{DataError, market};
+use super::{DataError, layout, market};
 
 /// Files beside the photos that belong to the data.
-pub(super) const ALSO: [&str; 1] = ["factors.json"];
+pub(super) const ALSO: [&str; 6] = [
+    "factors.json",
+    "dataset.csv",
+    "list_train.txt",
+    "list_val.txt",
+    "list_query.txt",
+    "list_gallery.txt",
+];
 
-/// 32 hexadecimal digits of a BLAKE3 hash over names (relative to `root`) and contents of every photo of
-/// the Market-1501 layout, and of `factors.json` where there is one.
+/// 32 hexadecimal digits of a BLAKE3 hash over names (relative to `root`) and contents of every photo, and
+/// of the tables beside them.
 ///
 /// # Errors
-/// As for `market::read`, and `DataError::Io` for a file that cannot be read.
+/// As for `layout::read`, and `DataError::Io` for a file that cannot be read.
 pub fn of_folder(root: &Path) -> Result<String, DataError> {
-    let dataset = market::read(root)?;
+    let dataset = layout::read(root)?;
     let mut hasher = blake3::Hasher::new();
     for file in market::files(&dataset, &ALSO) {
         // Lengths keep (name, content) pairs apart.

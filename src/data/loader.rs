@@ -2,7 +2,6 @@
 //! function of (seed, step), made ahead of time by worker threads. No tensor and no order dependence.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -156,16 +155,6 @@ impl Images {
             })
             .collect()
     }
-}
-
-/// Photos as they are, normalised, for evaluation. Indices past the end are left out.
-///
-/// # Shapes
-/// `range.len() * 3 * height * width`.
-#[must_use]
-pub fn eval_batch(images: &Images, range: Range<usize>) -> Vec<f32> {
-    let end = range.end.min(images.len());
-    images.pictures[range.start.min(end)..end].iter().flat_map(pixels::normalise).collect()
 }
 
 /// What one joint step sees: two batches and a positive of every photo.

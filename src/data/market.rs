@@ -118,7 +118,7 @@ fn split(
     Ok(photos)
 }
 
-fn inside(path: &Path, real_root: &Path) -> Result<(), DataError> {
+pub(super) fn inside(path: &Path, real_root: &Path) -> Result<(), DataError> {
     let target = path.canonicalize().map_err(|source| DataError::io("read", path, source))?;
     if target.starts_with(real_root) {
         return Ok(());

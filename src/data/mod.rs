@@ -8,11 +8,15 @@ pub mod augment;
 pub mod check;
 pub mod drawn;
 pub mod fingerprint;
+pub mod layout;
 pub mod loader;
 pub mod market;
+pub mod msmt17;
+pub mod own;
 pub mod pixels;
 pub mod rng;
 pub mod sampler;
+pub mod split;
 
 /// One photo of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -72,7 +72,12 @@ fn teacher_alone(a: &mut Settings) {
     a.discriminator = Discriminator::default();
     a.loss = Loss::default();
     // Its evaluation has neither a fine half nor swapped images, and no steps in between.
-    a.eval = Eval { batch: a.eval.batch, ..Eval::default() };
+    a.eval = Eval {
+        batch: a.eval.batch,
+        multi_query: a.eval.multi_query,
+        rerank: a.eval.rerank,
+        ..Eval::default()
+    };
     a.pictures = Pictures::default();
     a.appearance = Appearance { upsample: a.appearance.upsample, ..Appearance::default() };
     a.train = Train {
@@ -158,7 +163,8 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
     let training = if mine.train.mode == Mode::TeacherOnly && !teacher.is_empty() {
         teacher.clone()
     } else {
-        let settings = differences(&mine);
+        let trained = Settings { eval: on_the_way(&mine.eval), ..mine.clone() };
+        let settings = differences(&trained);
         let input =
             json!({ "settings": settings, "seed": seed, "data": data_key, "teacher": teacher });
         short("training", &input)
@@ -177,6 +183,11 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
         pictures: after("pictures", &shown),
         training,
     }
+}
+
+/// The evaluation as far as the curves of a training show it: what is done at the end alone is left out.
+pub(super) fn on_the_way(eval: &Eval) -> Eval {
+    Eval { every: eval.every, batch: eval.batch, fine_weight: eval.fine_weight, ..Eval::default() }
 }
 
 /// What goes into the training of a teacher, whoever asks for it.

@@ -47,6 +47,10 @@ pub const METRICS: &[MetricInfo] = &[
     metric("rank1_primary", "", Higher, "rank-1 of the primary head alone"),
     metric("mAP_fine", "", Higher, "mAP of the fine head alone"),
     metric("rank1_fine", "", Higher, "rank-1 of the fine head alone"),
+    metric("mAP_multi", "", Higher, "mAP with all photos of a query's person under its camera"),
+    metric("rank1_multi", "", Higher, "rank-1 of the same"),
+    metric("mAP_reranked", "", Higher, "mAP after k-reciprocal re-ranking"),
+    metric("rank1_reranked", "", Higher, "rank-1 after k-reciprocal re-ranking"),
     metric("swap_psnr", "dB", Higher, "PSNR of swapped images against the rendered truth"),
     metric(
         "swap_psnr_copy",

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::identity::{active, difference_text, hash, with_contents};
+use super::identity::{active, difference_text, hash, on_the_way, with_contents};
 use super::settings::{Discriminator, Loss, Pictures, Settings, Teacher, Train};
 use super::step_plan::StepPlan;
 
@@ -37,6 +37,7 @@ impl Course {
         fixed.loss = Loss::default();
         fixed.teacher = Teacher::default();
         fixed.pictures = Pictures::default();
+        fixed.eval = on_the_way(&fixed.eval);
         fixed.discriminator =
             Discriminator { penalty: Discriminator::default().penalty, ..fixed.discriminator };
         let usual = Train::default();
@@ -202,6 +203,7 @@ mod tests {
         assert_eq!(common(&full, &course(|s| s.train.decay_at = vec![80])), 70);
         assert_eq!(common(&full, &course(|s| s.train.steps = 200)), 99);
         assert_eq!(common(&full, &course(|s| s.pictures.grid = 2)), 99);
+        assert_eq!(common(&full, &course(|s| s.eval.rerank = true)), 99);
         for step in [1, 31, 50] {
             let long = course(|s| s.train.steps = 200);
             assert_eq!(full.key(step), long.key(step), "step {step}");

@@ -574,11 +574,22 @@ pub struct Eval {
     /// Held-out pairs (i, j) for which G(`a_i`, `s_j`) is scored; against the true image on drawn people.
     #[schemars(range(max = 1_000_000))]
     pub swap_pairs: u32,
+    /// At the end also multi-query: all photos of a query's person under its camera, where the set has them.
+    pub multi_query: bool,
+    /// At the end also k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3).
+    pub rerank: bool,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { every: 10_000, batch: 64, fine_weight: 0.5, swap_pairs: 200 }
+        Self {
+            every: 10_000,
+            batch: 64,
+            fine_weight: 0.5,
+            swap_pairs: 200,
+            multi_query: false,
+            rerank: false,
+        }
     }
 }
 

@@ -213,7 +213,10 @@ fn all_arms(
             None => arms.push(arm),
             Some(known) if vary::same(&known.layer, &arm.layer) => left_out.push(arm.name),
             Some(known) => {
-                let message = format!("`vary` makes an arm `{}` that differs from the one of that name", known.name);
+                let message = format!(
+                    "`vary` makes an arm `{}` that differs from the one of that name",
+                    known.name
+                );
                 return Err(arm.at.error(message).hint("give the rule a `prefix`"));
             }
         }

@@ -16,16 +16,8 @@ const MAX_NAME: usize = 64;
 /// Factors of a full factorial, at most.
 const MAX_FACTORS: usize = 9;
 
-const RULES: [&str; 8] = [
-    "grid",
-    "zip",
-    "random",
-    "quasi_random",
-    "leave_one_out",
-    "add_one_in",
-    "pairs",
-    "factorial",
-];
+const RULES: [&str; 8] =
+    ["grid", "zip", "random", "quasi_random", "leave_one_out", "add_one_in", "pairs", "factorial"];
 const CHANGES: [&str; 4] = ["exclude", "when", "include", "prefix"];
 
 /// Settings that an arm changes, in the order of the rule.
@@ -37,7 +29,9 @@ pub(crate) fn arms(node: &Node) -> Result<Vec<WrittenArm>, SpecError> {
         Value::List(rules) => rules.as_slice(),
         Value::Map(_) => std::slice::from_ref(node),
         Value::Null => &[],
-        other => return Err(node.at.error(format!("`vary`: expected a list of rules, found {other}"))),
+        other => {
+            return Err(node.at.error(format!("`vary`: expected a list of rules, found {other}")));
+        }
     };
     let mut arms: Vec<WrittenArm> = Vec::new();
     for rule in rules {
@@ -45,7 +39,8 @@ pub(crate) fn arms(node: &Node) -> Result<Vec<WrittenArm>, SpecError> {
             match arms.iter().find(|known| known.name.eq_ignore_ascii_case(&arm.name)) {
                 Some(known) if same(&known.layer, &arm.layer) => {}
                 Some(_) => {
-                    let message = format!("two rules make an arm `{}`, and not the same one", arm.name);
+                    let message =
+                        format!("two rules make an arm `{}`, and not the same one", arm.name);
                     return Err(arm.at.error(message).hint("give one of them a `prefix`"));
                 }
                 None => arms.push(arm),
@@ -62,12 +57,15 @@ pub(crate) fn arms(node: &Node) -> Result<Vec<WrittenArm>, SpecError> {
 /// Whether two arms change the same settings to the same values.
 pub(crate) fn same(a: &Layer, b: &Layer) -> bool {
     a.len() == b.len()
-        && a.iter().zip(b).all(|((name, one), (other, two))| name == other && one.value == two.value)
+        && a.iter()
+            .zip(b)
+            .all(|((name, one), (other, two))| name == other && one.value == two.value)
 }
 
 fn rule_arms(rule: &Node) -> Result<Vec<WrittenArm>, SpecError> {
     let Value::Map(entries) = &rule.value else {
-        let message = format!("`vary`: expected a rule such as `grid: {{ ... }}`, found {}", rule.value);
+        let message =
+            format!("`vary`: expected a rule such as `grid: {{ ... }}`, found {}", rule.value);
         return Err(rule.at.error(message));
     };
     let mut kind: Option<&Entry> = None;
@@ -149,7 +147,12 @@ fn axes(kind: &Entry) -> Result<Vec<(String, Vec<Node>)>, SpecError> {
         .map(|entry| {
             let values = match &entry.node.value {
                 // the values of a setting that is a list itself are lists
-                Value::List(items) if !is_list(&entry.key) || items.iter().any(|item| matches!(item.value, Value::List(_))) => items.clone(),
+                Value::List(items)
+                    if !is_list(&entry.key)
+                        || items.iter().any(|item| matches!(item.value, Value::List(_))) =>
+                {
+                    items.clone()
+                }
                 _ => vec![entry.node.clone()],
             };
             if values.is_empty() {
@@ -191,17 +194,21 @@ fn zip(axes: &[(String, Vec<Node>)]) -> Result<Vec<Combination>, SpecError> {
                 values.len(),
                 axes[0].0
             );
-            return Err(at.error(message).hint("`zip` goes through its lists in step; `grid` combines them"));
+            return Err(at
+                .error(message)
+                .hint("`zip` goes through its lists in step; `grid` combines them"));
         }
     }
-    let at = |k: usize| axes.iter().map(|(name, values)| (name.clone(), values[k].clone())).collect();
+    let at =
+        |k: usize| axes.iter().map(|(name, values)| (name.clone(), values[k].clone())).collect();
     Ok((0..length).map(at).collect())
 }
 
 /// Parts that can be switched off: names, or `{ name: value that is off }`.
 fn factors(kind: &Entry) -> Result<Vec<(String, Node)>, SpecError> {
     let Value::List(items) = &kind.node.value else {
-        let message = format!("`{}`: expected a list of settings, found {}", kind.key, kind.node.value);
+        let message =
+            format!("`{}`: expected a list of settings, found {}", kind.key, kind.node.value);
         return Err(kind.node.at.error(message));
     };
     let mut found: Vec<(String, Node)> = Vec::new();
@@ -253,7 +260,11 @@ fn choose(factors: &[(String, Node)], count: usize) -> Vec<Combination> {
 /// Every subset but the empty one, which is the base recipe.
 fn factorial(factors: &[(String, Node)], at: &Place) -> Result<Vec<Combination>, SpecError> {
     if factors.len() > MAX_FACTORS {
-        let message = format!("`factorial`: {} settings make {} arms", factors.len(), 1_u128 << factors.len().min(100));
+        let message = format!(
+            "`factorial`: {} settings make {} arms",
+            factors.len(),
+            1_u128 << factors.len().min(100)
+        );
         return Err(at.error(message).hint(format!("at most {MAX_FACTORS} settings")));
     }
     Ok(subsets(factors).filter(|one| !one.is_empty()).collect())
@@ -291,7 +302,10 @@ fn draws(
             ("n", Some(n)) if (1..=MAX_ARMS as u64).contains(&n) => count = Some(n as usize),
             ("seed", Some(value)) => seed = value,
             ("n" | "seed", _) => {
-                let message = format!("`{}`: {} is not a whole number that fits", entry.key, entry.node.value);
+                let message = format!(
+                    "`{}`: {} is not a whole number that fits",
+                    entry.key, entry.node.value
+                );
                 return Err(entry.node.at.error(message));
             }
             (name, _) => {
@@ -600,7 +614,7 @@ mod tests {
         );
         assert_eq!(
             refused("- zip: { loss.lambda_img: [1, 5], loss.lambda_code: [0.5] }"),
-            "v.yaml:1:56: `zip`: `loss.lambda_code` has 1 values, `loss.lambda_img` has 2\n    1 | - zip: { loss.lambda_img: [1, 5], loss.lambda_code: [0.5] }\n      |                                                        ^\n  hint: `zip` goes through its lists in step; `grid` combines them"
+            "v.yaml:1:54: `zip`: `loss.lambda_code` has 1 values, `loss.lambda_img` has 2\n    1 | - zip: { loss.lambda_img: [1, 5], loss.lambda_code: [0.5] }\n      |                                                      ^\n  hint: `zip` goes through its lists in step; `grid` combines them"
         );
     }
 
@@ -612,7 +626,11 @@ mod tests {
 
     #[test]
     fn parts_are_taken_away_one_by_one_in_pairs_and_in_all_ways() {
-        let of = |rule: &str| names(&format!("- {rule}: [loss.lambda_prim, loss.lambda_fine, {{ structure.input: rgb }}]"));
+        let of = |rule: &str| {
+            names(&format!(
+                "- {rule}: [loss.lambda_prim, loss.lambda_fine, {{ structure.input: rgb }}]"
+            ))
+        };
         assert_eq!(of("leave_one_out"), ["no_prim", "no_fine", "no_input"]);
         assert_eq!(of("add_one_in"), ["only_input", "only_fine", "only_prim"]);
         assert_eq!(of("pairs"), ["no_prim_no_fine", "no_prim_no_input", "no_fine_no_input"]);
@@ -620,7 +638,9 @@ mod tests {
         let arms = made("leave_one_out: [loss.lambda_prim, { structure.input: rgb }]").unwrap();
         assert_eq!(arms[1].layer["structure.input"].value, "rgb");
         assert_eq!(arms[0].label.as_deref(), Some("without λ_prim"));
-        assert!(refused("leave_one_out: [loss.lambda_prim, structure.input]").contains("plainly off"));
+        assert!(
+            refused("leave_one_out: [loss.lambda_prim, structure.input]").contains("plainly off")
+        );
     }
 
     #[test]
@@ -638,12 +658,15 @@ mod tests {
         };
         let points = of(text);
         assert_eq!(points.len(), 40);
-        assert!(points.iter().all(|(img, id)| (1.0..=10.0).contains(img) && (0.0..=0.5).contains(id)));
+        assert!(
+            points.iter().all(|(img, id)| (1.0..=10.0).contains(img) && (0.0..=0.5).contains(id))
+        );
         assert!(points.iter().filter(|(img, _)| *img < 10.0_f64.sqrt()).count().abs_diff(20) < 10);
         assert_eq!(points, of(text));
         assert_ne!(points, of(&text.replace("n: 40", "n: 40, seed: 2")));
         // an even spread leaves no tenth of a range empty
-        let even = of("quasi_random: { n: 40, loss.lambda_img: [0, 10], loss.lambda_id: [0, 0.5] }");
+        let even =
+            of("quasi_random: { n: 40, loss.lambda_img: [0, 10], loss.lambda_id: [0, 0.5] }");
         for tenth in 0..10 {
             let low = f64::from(tenth);
             assert!(even.iter().any(|(img, _)| (low..=low + 1.0).contains(img)), "{tenth}");
@@ -653,12 +676,18 @@ mod tests {
     #[test]
     fn mistakes_are_named_where_they_are() {
         assert!(refused("- grod: {}").contains("v.yaml:1:3: `vary`: unknown key `grod`\n"));
-        assert!(refused("- grid: { loss.lambda_imgg: [1] }").contains("did you mean `loss.lambda_img`?"));
+        assert!(
+            refused("- grid: { loss.lambda_imgg: [1] }")
+                .contains("did you mean `loss.lambda_img`?")
+        );
         assert!(refused("- grid: { loss.lambda_img: [x] }").contains("v.yaml:1:29"));
         assert!(refused("- prefix: a").contains("the rule says nothing"));
         assert!(refused("- random: { loss.lambda_img: [1, 2] }").contains("needs `n`"));
         let twice = "- grid: { loss.lambda_img: [1] }\n- grid: { data.drawn.ids: [4], loss.lambda_img: [1] }\n";
         assert!(made(twice).is_ok());
-        assert!(refused("- grid: { structure.width: [2] }\n- grid: { appearance.width: [2] }").contains("two rules make an arm `width-2`"));
+        assert!(
+            refused("- grid: { structure.width: [2] }\n- grid: { appearance.width: [2] }")
+                .contains("two rules make an arm `width-2`")
+        );
     }
 }

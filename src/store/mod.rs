@@ -2,6 +2,7 @@
 //! indexes them. The only place with SQL; no tensor and no printing.
 
 pub mod db;
+pub mod describe;
 pub mod error;
 pub mod files;
 pub mod history;

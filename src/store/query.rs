@@ -2,6 +2,7 @@
 //! memory and rows. Formatting is the command line's.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -180,7 +181,7 @@ fn numbered(sql: &str) -> (String, Vec<String>) {
                     names.push(name.to_owned());
                     names.len() - 1
                 });
-                text.push_str(&format!("?{}", number + 1));
+                let _ = write!(text, "?{}", number + 1);
             }
             text.push_str(rest);
         }
@@ -368,7 +369,10 @@ mod tests {
             [Cell::Integer(3), text, Cell::Integer(2), Cell::Null, Cell::Text(":c".into())];
         assert_eq!(table.rows, [expected]);
         let unknown = query_with(&path, "select :aa", &values).unwrap_err().to_string();
-        assert!(unknown.contains("no parameter `:a`") && unknown.contains("it has aa"), "{unknown}");
+        assert!(
+            unknown.contains("no parameter `:a`") && unknown.contains("it has aa"),
+            "{unknown}"
+        );
     }
 
     #[test]
@@ -376,7 +380,9 @@ mod tests {
         let (_folder, path) = database();
         let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select ";
         let limit = Duration::from_millis(200);
-        let text = query_within(&path, &format!("{endless} count(*) from n"), &BTreeMap::new(), limit).unwrap_err();
+        let text =
+            query_within(&path, &format!("{endless} count(*) from n"), &BTreeMap::new(), limit)
+                .unwrap_err();
         assert!(text.to_string().contains("stopped after 0.2 s"), "{text}");
         let table = query(&path, &format!("{endless} i from n")).unwrap();
         assert_eq!((table.rows.len(), table.capped), (ROW_CAP, true));

@@ -29,14 +29,8 @@ pub enum StageKind {
 
 impl StageKind {
     /// All kinds, in the order in which a run needs them.
-    pub const ALL: [Self; 6] = [
-        Self::Data,
-        Self::Teacher,
-        Self::Prefix,
-        Self::Training,
-        Self::Evaluation,
-        Self::Pictures,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Data, Self::Teacher, Self::Prefix, Self::Training, Self::Evaluation, Self::Pictures];
 
     /// The word used for folders and in the database.
     #[must_use]

@@ -55,7 +55,8 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             let mut after = after.clone();
             after.extend(fork.after.and_then(|shorter| trained.get(&shorter)));
             after.extend(teacher.filter(|_| fork.asks_teacher));
-            let label = format!("steps 1-{} of {} runs, seed {}", fork.steps, fork.cells.len(), cell.seed);
+            let label =
+                format!("steps 1-{} of {} runs, seed {}", fork.steps, fork.cells.len(), cell.seed);
             let job = Job { kind: JobKind::Prefix, key: fork.key.clone(), label, after };
             let work = Work::Prefix(cell.run.clone(), fork.steps);
             let job = add(job, work, "beginning");

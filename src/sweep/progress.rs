@@ -243,7 +243,11 @@ impl Progress {
         for (kind, one, many) in [
             (JobKind::Data, "data set to draw", "data sets to draw"),
             (JobKind::Teacher, "teacher to train", "teachers to train"),
-            (JobKind::Prefix, "beginning to train for several runs", "beginnings to train for several runs"),
+            (
+                JobKind::Prefix,
+                "beginning to train for several runs",
+                "beginnings to train for several runs",
+            ),
             (JobKind::Run, "run to make", "runs to make"),
         ] {
             match of(kind) {

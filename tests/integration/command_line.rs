@@ -116,3 +116,39 @@ fn help_teaches() {
         assert!(place.dgnet(&[verb, "--help"]).status.success(), "{verb} --help");
     }
 }
+
+#[test]
+fn rules_make_arms_and_every_setting_tells_where_it_was_stated() {
+    let place = Place::new();
+    let rule = "vary:\n  - grid: { loss.lambda_fine: [0.1, 0.4] }\n  - leave_one_out: [loss.lambda_id, loss.lambda_adv]\n";
+    place.study(&format!("{TINY}{rule}"));
+    let plan = place.succeed(&["plan", "tiny.yaml", "--json"]);
+    for arm in ["full", "fine-0.1", "fine-0.4", "no_id", "no_adv"] {
+        assert!(plan.contains(&format!("\"arm\": \"{arm}\"")), "{arm}: {plan}");
+    }
+    let settings = place.succeed(&["plan", "tiny.yaml", "--show-settings", "no_id"]);
+    let line = |name: &str| settings.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(line("loss.lambda_id ").contains('0'), "{settings}");
+    assert!(line("train.steps ").ends_with("tiny.yaml:16"), "{settings}");
+    assert!(line("loss.lambda_img ").ends_with("default"), "{settings}");
+    let output = place.dgnet(&["plan", "tiny.yaml", "--show-settings", "nobody"]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_validation_split_can_be_checked_and_trained_on() {
+    let place = Place::new();
+    place.succeed(&["data", "draw", "--out", "people", "--ids", "12", "--cameras", "2"]);
+    let told = place.succeed(&["data", "split", "people", "--people", "3", "--out", "kept"]);
+    assert!(told.contains("3 persons to validate"), "{told}");
+    let checked = place.succeed(&["data", "check", "kept"]);
+    assert!(
+        checked.contains("layout: own photos") && checked.contains("every photo can be used"),
+        "{checked}"
+    );
+    let again = place.dgnet(&["data", "split", "people", "--people", "3", "--out", "kept"]);
+    assert_eq!(again.status.code(), Some(2));
+    let data = "data: { drawn: { ids: 12, cameras: 2, photos_min: 2, photos_max: 2, height: 48, width: 24 } }";
+    place.study(&TINY.replace(data, "data: { path: kept }"));
+    place.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+}

@@ -28,6 +28,36 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     let queries = place.succeed(&["query", "select count(*) from query_result", "--format", "csv"]);
     assert_ne!(queries.lines().nth(1), Some("0"));
 
+    let others = place.succeed(&[
+        "query",
+        "select count(*) from last_values where metric in ('mAP_multi', 'rank1_multi', 'mAP_reranked', 'rank1_reranked') and value between 0 and 1",
+        "--format",
+        "csv",
+    ]);
+    assert_eq!(others.lines().nth(1), Some("12"), "four values for each of three runs");
+    let best = place.succeed(&[
+        "runs",
+        "--where",
+        "map >= 0 and arm != teacher_only",
+        "--sort",
+        "-mAP",
+        "--cols",
+        "arm,seed",
+    ]);
+    assert_eq!(best.lines().count(), 3, "{best}");
+    let diff = place.succeed(&["diff", "full/1", "tiny/hard_labels/1"]);
+    assert!(diff.contains("teacher.labels") && diff.contains("mAP"), "{diff}");
+    assert!(!diff.contains("lambda_img"), "only what differs: {diff}");
+    assert_eq!(place.dgnet(&["diff", "full/1", "full/7"]).status.code(), Some(2));
+    let ranking = ["query", "--name", "ranking", "--param", "study=tiny", "--format", "markdown"];
+    let ranking = place.succeed(&ranking);
+    assert!(ranking.starts_with("| study | arm | seeds |"), "{ranking}");
+    assert_eq!(ranking.lines().count(), 5, "{ranking}");
+    for (name, rows) in [("pictures", 3), ("cost", 4), ("hard_queries", 2), ("trouble", 1)] {
+        let answer = place.succeed(&["query", "--name", name, "--format", "csv"]);
+        assert!(answer.lines().count() >= rows, "{name}: {answer}");
+    }
+
     let report = place.path().join("reports/tiny/index.html");
     let page = std::fs::read_to_string(&report).unwrap();
     assert!(page.contains("does it run?"));
@@ -68,7 +98,10 @@ fn runs_that_share_a_beginning_end_with_the_bits_of_runs_alone() {
     let shared = Place::new();
     shared.study(&text);
     let plan = shared.succeed(&["plan", "tiny.yaml"]);
-    assert!(plan.contains("steps 1-5 of full, hard_labels, no_prim, late, other_teacher"), "{plan}");
+    assert!(
+        plan.contains("steps 1-5 of full, hard_labels, no_prim, late, other_teacher"),
+        "{plan}"
+    );
     assert!(plan.contains("steps 6-12 of full, late"), "{plan}");
     assert!(plan.contains("save 27 of 80 training steps (34 %)"), "{plan}");
     shared.succeed(&["sweep", "tiny.yaml"]);

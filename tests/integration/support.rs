@@ -23,7 +23,7 @@ teacher: { backbone: resnet10, width: 4, feature: 8, epochs: 2, decay_epoch: 1, 
 loss: { ramp_start: 4, ramp_steps: 2, ramp_steps_code: 2 }
 augment: { pad: 2 }
 train: { steps: 16, batch: 2, decay_at: [12], log_every: 2, checkpoint_every: 3 }
-eval: { every: 6, batch: 16, swap_pairs: 4 }
+eval: { every: 6, batch: 16, swap_pairs: 4, multi_query: true, rerank: true }
 pictures: { grid: 2 }
 arms:
   full: {}

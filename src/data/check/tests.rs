@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::*;
+use crate::data::market;
 use crate::data::pixels::{Rgb8, encode_jpeg, encode_png};
 
 /// A set in which every person wears one colour, so that histograms solve it.

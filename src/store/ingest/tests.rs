@@ -1,12 +1,12 @@
 use super::*;
-use crate::store::records::RunSpec;
-use crate::store::stages::StageKind;
 use crate::store::query::{Cell, query};
+use crate::store::records::RunSpec;
 use crate::store::records::{
     ArmRecord, ArtifactLine, CellRecord, EndState, QueryLine, StageKeys, StudyRecord,
 };
 use crate::store::run_dir::tests::{begin, end, spec};
 use crate::store::run_writer::RunWriter;
+use crate::store::stages::StageKind;
 
 fn rows(root: &Path, sql: &str) -> Vec<Vec<Cell>> {
     query(&Db::file(root), sql).unwrap().rows

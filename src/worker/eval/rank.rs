@@ -1,8 +1,11 @@
 //! From features to ranks: how the two heads' features are joined (primary and fine halves, mirror images)
 //! and scored. Plain slices; the protocol itself is `stats::ranking`, and no network is run here.
 
+use std::collections::BTreeMap;
+
 use dgnet::stats::ranking::rank_all;
 pub use dgnet::stats::ranking::{Label, Ranked, Ranking};
+use dgnet::stats::rerank::{Rerank, rerank};
 
 /// A number that features are made of. Products are summed in 64 bits either way.
 pub trait Real: Copy + Sync {
@@ -194,6 +197,63 @@ pub fn evaluate(
     })
 }
 
+/// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera
+/// (their halves are of unit length already); a query without any keeps its own.
+#[must_use]
+pub fn pooled(query: &Features, photos: &Features) -> Features {
+    let dims = query.dims;
+    let mut of: BTreeMap<(i64, u32), Vec<usize>> = BTreeMap::new();
+    for (at, label) in photos.labels.iter().enumerate() {
+        of.entry((label.person, label.camera)).or_default().push(at);
+    }
+    let mean = |own: &[f32], halves: &[f32]| -> Vec<f32> {
+        let mut all = Vec::with_capacity(own.len());
+        for (label, own) in query.labels.iter().zip(own.chunks_exact(dims.max(1))) {
+            match of.get(&(label.person, label.camera)) {
+                Some(members) => all.extend((0..dims).map(|k| {
+                    let sum: f64 = members.iter().map(|&at| halves[at * dims + k].wide()).sum();
+                    (sum / members.len() as f64) as f32
+                })),
+                None => all.extend(own),
+            }
+        }
+        all
+    };
+    Features {
+        labels: query.labels.clone(),
+        primary: mean(&query.primary, &photos.primary),
+        fine: mean(&query.fine, &photos.fine),
+        dims,
+    }
+}
+
+/// Ranks by both halves after k-reciprocal re-ranking. Both sides' fine halves carry the root of
+/// `fine_weight`, so that the score of a query and a gallery photo is [`evaluate`]'s and the distances
+/// among queries and among gallery photos are of the same kind.
+#[must_use]
+pub fn reranked(
+    query: &Features,
+    gallery: &Features,
+    fine_weight: f32,
+    settings: Rerank,
+    threads: usize,
+) -> Ranking {
+    let dims = 2 * query.dims;
+    let unit = |features: &Features| -> Vec<f64> {
+        let root = fine_weight.sqrt();
+        let mut rows = join(&features.primary, &features.fine, features.dims, [1.0, root]);
+        l2_normalise(&mut rows, dims);
+        rows.iter().map(|value| value.wide()).collect()
+    };
+    let distances = rerank(&unit(query), &unit(gallery), dims, settings, threads);
+    let photos = gallery.labels.len();
+    rank_all(&query.labels, &gallery.labels, threads, &|at, row| {
+        for (score, distance) in row.iter_mut().zip(&distances[at * photos..]) {
+            *score = -distance;
+        }
+    })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
@@ -208,6 +268,36 @@ mod tests {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+    }
+
+    fn features(people: &[(i64, u32)], primary: &[[f32; 2]]) -> Features {
+        let label = |&(person, camera): &(i64, u32)| Label { person, camera };
+        Features {
+            labels: people.iter().map(label).collect(),
+            primary: primary.concat(),
+            fine: primary.concat(),
+            dims: 2,
+        }
+    }
+
+    #[test]
+    fn several_photos_of_a_query_are_averaged() {
+        let query = features(&[(1, 1), (2, 1)], &[[1.0, 0.0], [0.0, 1.0]]);
+        let photos = features(&[(1, 1), (1, 2), (1, 1)], &[[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]]);
+        let pooled = pooled(&query, &photos);
+        assert_eq!(pooled.primary, [0.5, 0.5, 0.0, 1.0]);
+        assert_eq!(pooled.labels, query.labels);
+    }
+
+    #[test]
+    fn without_neighbours_re_ranking_keeps_the_order_of_the_scores() {
+        let query = features(&[(1, 1), (2, 1)], &[[1.0, 0.0], [0.0, 1.0]]);
+        let gallery = features(&[(1, 2), (2, 2), (3, 2)], &[[0.9, 0.1], [0.6, 0.8], [0.7, 0.7]]);
+        let plain = evaluate(&query, &gallery, 0.5, 1).unwrap().both;
+        let alike = Rerank { k1: 1, k2: 1, lambda: 1.0 };
+        let other = reranked(&query, &gallery, 0.5, alike, 1);
+        assert_eq!(plain.map(), other.map());
+        assert_eq!(plain.rank(1), other.rank(1));
     }
 
     struct Case<'a>(&'a Value);

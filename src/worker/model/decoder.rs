@@ -6,7 +6,8 @@ use tch::nn::Path;
 
 use super::Pass;
 use super::layers::{
-    Conv, ConvShape, Init, LayerNorm, Linear, adaptive_instance_norm, channels_last, leaky_relu, upsample2,
+    Conv, ConvShape, Init, LayerNorm, Linear, adaptive_instance_norm, channels_last, leaky_relu,
+    upsample2,
 };
 use dgnet::spec::settings::Decoder as Config;
 
@@ -89,7 +90,10 @@ impl Decoder {
         };
         let up_kernel = i64::from(cfg.up_kernel);
         let up = |i: i64, from| {
-            (conv(&model / i, from, from / 2, up_kernel), LayerNorm::new(&(&model / i / "norm"), from / 2))
+            (
+                conv(&model / i, from, from / 2, up_kernel),
+                LayerNorm::new(&(&model / i / "norm"), from / 2),
+            )
         };
         let low = channels / 4;
         Self {

@@ -7,7 +7,7 @@ use std::fs;
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, WorkerError};
-use crate::eval::rank::{Evaluation, Features, evaluate};
+use crate::eval::rank::{Evaluation, Features, evaluate, pooled, reranked};
 use crate::eval::{features, pictures, swap};
 use crate::model::teacher::TeacherNet;
 use crate::train::step::Networks;
@@ -15,6 +15,7 @@ use dgnet::data::Photo;
 use dgnet::data::loader::Images;
 use dgnet::data::pixels::encode_png;
 use dgnet::stats::ranking::{Label, Ranking};
+use dgnet::stats::rerank::Rerank;
 use dgnet::store::files::{read_json, write_atomic, write_json};
 use dgnet::store::records::{ArtifactLine, Number, QueryLine};
 use dgnet::store::{RunWriter, StageKind};
@@ -106,21 +107,13 @@ fn extract(job: &Job, images: &Images, model: &Model) -> Features {
 /// Ranks the gallery for every query (single query, official protocol).
 pub fn rank(job: &Job, model: &Model) -> Result<Ranked, WorkerError> {
     let settings = &job.spec.settings;
-    let query = extract(job, &job.load(&job.dataset.query)?, model);
-    let gallery = extract(job, &job.load(&job.dataset.gallery)?, model);
+    let query = extract(job, &*job.query()?, model);
+    let gallery = extract(job, &*job.gallery()?, model);
     let threads = settings.train.threads.max(1) as usize;
     let evaluation = evaluate(&query, &gallery, settings.eval.fine_weight as f32, threads)
         .map_err(|error| WorkerError::Panic(error.to_string()))?;
     let heads = if matches!(model, Model::Joint(_)) { 2 } else { 1 };
     Ok(Ranked { queries: job.dataset.query.iter().map(Photo::name).collect(), evaluation, heads })
-}
-
-/// Query and gallery photos of known persons: what training never saw.
-fn held_out(job: &Job) -> Result<swap::HeldOut, WorkerError> {
-    let known = |photo: &&Photo| photo.person > 0;
-    let photos: Vec<Photo> =
-        job.dataset.query.iter().chain(&job.dataset.gallery).filter(known).cloned().collect();
-    Ok(swap::HeldOut { images: job.load(&photos)?, photos })
 }
 
 /// The evaluation stage: ranking, and for DG-Net the quality of generated images.
@@ -148,6 +141,7 @@ pub fn evaluation(
 fn evaluate_all(job: &Job, model: &Model, step: u64) -> Result<Evaluated, WorkerError> {
     let ranked = rank(job, model)?;
     let mut values = ranked.metrics();
+    values.extend(other_protocols(job, model)?);
     if let Model::Joint(networks) = model {
         values.extend(swap_metrics(job, networks)?);
     }
@@ -156,13 +150,39 @@ fn evaluate_all(job: &Job, model: &Model, step: u64) -> Result<Evaluated, Worker
     Ok(Evaluated { metrics, queries: ranked.lines(step) })
 }
 
+/// The protocols that are asked for beside the official one: multi-query, re-ranking.
+fn other_protocols(job: &Job, model: &Model) -> Result<Vec<(&'static str, f64)>, WorkerError> {
+    let settings = &job.spec.settings;
+    let (weight, threads) =
+        (settings.eval.fine_weight as f32, settings.train.threads.max(1) as usize);
+    let mut values = Vec::new();
+    let multi = settings.eval.multi_query && !job.dataset.multi_query.is_empty();
+    if !multi && !settings.eval.rerank {
+        return Ok(values);
+    }
+    let query = extract(job, &*job.query()?, model);
+    let gallery = extract(job, &*job.gallery()?, model);
+    if multi {
+        let photos = extract(job, &job.load(&job.dataset.multi_query)?, model);
+        let both = evaluate(&pooled(&query, &photos), &gallery, weight, threads)
+            .map_err(|error| WorkerError::Panic(error.to_string()))?
+            .both;
+        values.extend([("mAP_multi", both.map()), ("rank1_multi", both.rank(1))]);
+    }
+    if settings.eval.rerank {
+        let both = reranked(&query, &gallery, weight, Rerank::default(), threads);
+        values.extend([("mAP_reranked", both.map()), ("rank1_reranked", both.rank(1))]);
+    }
+    Ok(values)
+}
+
 fn swap_metrics(
     job: &Job,
     networks: &Networks,
 ) -> Result<BTreeMap<&'static str, f64>, WorkerError> {
     let settings = &job.spec.settings.eval;
     let (encoder, generator) = (&networks.encoder, &networks.generator);
-    let held_out = held_out(job)?;
+    let held_out = job.held_out()?;
     let scores = match &job.truth {
         Some(truth) if settings.swap_pairs > 0 => {
             let pairs = swap::pairs(&held_out.photos, settings.swap_pairs as usize);
@@ -198,7 +218,7 @@ pub fn pictures(
     let key = &job.spec.stages.pictures;
     let stage = job.stage(StageKind::Pictures, key, |folder| {
         let (encoder, generator) = (&networks.encoder, &networks.generator);
-        let held_out = held_out(job)?;
+        let held_out = job.held_out()?;
         let grid = pictures::swap_grid(
             encoder,
             generator,

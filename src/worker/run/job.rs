@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::provenance::cpu_seconds;
+use crate::eval::swap::HeldOut;
 use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::loader::Images;
-use dgnet::data::{DataError, Dataset, Photo, market};
+use dgnet::data::{DataError, Dataset, Photo, layout};
 use dgnet::spec::prefix::Course;
 use dgnet::store::files::{read_json, write_json};
 use dgnet::store::records::RunSpec;
@@ -85,7 +86,16 @@ pub struct Job {
     pub device: Device,
     /// When to stop.
     pub stop: Stop,
+    query: Kept,
+    gallery: Kept,
+    held_out: OnceLock<Arc<HeldOut>>,
 }
+
+/// Photos that are decoded once and kept while they are few.
+type Kept = OnceLock<Arc<Images>>;
+
+/// Decoded photos of one kind that are kept between evaluations, at most; more are decoded again.
+const KEPT_BYTES: usize = 1 << 30;
 
 impl Job {
     /// Reads the data of a run and sets the number of threads.
@@ -100,7 +110,7 @@ impl Job {
                 WorkerError::Missing { kind: "data set", key: spec.stages.data.clone() }
             })?,
         };
-        let dataset = market::read(&root)?;
+        let dataset = layout::read(&root)?;
         let truth = Truth::open(&root)?;
         let classes = dataset.classes();
         let mut job = Self {
@@ -112,6 +122,9 @@ impl Job {
             device: Device::Cpu,
             stop: stop.clone(),
             dataset,
+            query: OnceLock::new(),
+            gallery: OnceLock::new(),
+            held_out: OnceLock::new(),
         };
         job.train = Arc::new(job.load(&job.dataset.train)?);
         Ok(job)
@@ -123,6 +136,42 @@ impl Job {
         let (height, width) = (settings.image.height as usize, settings.image.width as usize);
         let workers = settings.train.loader_workers.max(1) as usize;
         Images::load(photos, height, width, workers, &|_, _| {})
+    }
+
+    /// The query photos at the networks' size.
+    pub fn query(&self) -> Result<Arc<Images>, DataError> {
+        self.kept(&self.query, &self.dataset.query)
+    }
+
+    /// The gallery photos at the networks' size.
+    pub fn gallery(&self) -> Result<Arc<Images>, DataError> {
+        self.kept(&self.gallery, &self.dataset.gallery)
+    }
+
+    fn kept(&self, place: &Kept, photos: &[Photo]) -> Result<Arc<Images>, DataError> {
+        if let Some(images) = place.get() {
+            return Ok(Arc::clone(images));
+        }
+        let images = Arc::new(self.load(photos)?);
+        if bytes(&images) <= KEPT_BYTES {
+            let _ = place.set(Arc::clone(&images));
+        }
+        Ok(images)
+    }
+
+    /// Query and gallery photos of known persons: what training never saw.
+    pub fn held_out(&self) -> Result<Arc<HeldOut>, DataError> {
+        if let Some(held_out) = self.held_out.get() {
+            return Ok(Arc::clone(held_out));
+        }
+        let known = |photo: &&Photo| photo.person > 0;
+        let all = self.dataset.query.iter().chain(&self.dataset.gallery);
+        let photos: Vec<Photo> = all.filter(known).cloned().collect();
+        let held_out = Arc::new(HeldOut { images: self.load(&photos)?, photos });
+        if bytes(&held_out.images) <= KEPT_BYTES {
+            let _ = self.held_out.set(Arc::clone(&held_out));
+        }
+        Ok(held_out)
     }
 
     /// The folder of a stage; where it is not there yet, `build` fills it and it is published.
@@ -158,6 +207,11 @@ impl Job {
     pub fn people(&self) -> Vec<i64> {
         self.classes.keys().copied().collect()
     }
+}
+
+fn bytes(images: &Images) -> usize {
+    let (height, width) = images.size();
+    images.len() * 3 * height * width
 }
 
 /// Seconds that an attempt took; a file of its own per attempt, so that a crash loses only its own.

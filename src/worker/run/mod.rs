@@ -156,12 +156,7 @@ pub fn teacher(runs: &Path, spec_file: &Path, stop: &Stop) -> Result<Exit, Worke
 }
 
 /// Trains the beginning, up to `steps`, of the run described by `spec_file`, for every run that shares it.
-pub fn prefix(
-    runs: &Path,
-    spec_file: &Path,
-    steps: u64,
-    stop: &Stop,
-) -> Result<Exit, WorkerError> {
+pub fn prefix(runs: &Path, spec_file: &Path, steps: u64, stop: &Stop) -> Result<Exit, WorkerError> {
     let folder = RunDir::new(spec_file.parent().unwrap_or(Path::new(".")));
     let spec = folder.spec()?;
     let forks = folder.forks()?;

@@ -56,12 +56,7 @@ impl Session {
     /// Builds the networks and puts them where the training last was: at its newest checkpoint, or at
     /// the end of the longest published beginning among `forks`. `until` is the last step that this
     /// session will train.
-    pub fn open(
-        job: &Job,
-        dir: &RunDir,
-        forks: &[Fork],
-        until: u64,
-    ) -> Result<Self, WorkerError> {
+    pub fn open(job: &Job, dir: &RunDir, forks: &[Fork], until: u64) -> Result<Self, WorkerError> {
         let (settings, seed) = (&job.spec.settings, job.spec.seed);
         let networks = Networks::new(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.appearance.weights {
@@ -110,12 +105,7 @@ impl Session {
     }
 
     /// Begins at the end of the longest beginning that is published and is this training's own.
-    fn take_over(
-        &mut self,
-        job: &Job,
-        course: &Course,
-        forks: &[Fork],
-    ) -> Result<(), WorkerError> {
+    fn take_over(&mut self, job: &Job, course: &Course, forks: &[Fork]) -> Result<(), WorkerError> {
         let published = |fork: &&Fork| job.stages.published(StageKind::Prefix, &fork.key).is_some();
         let mut usable = forks.iter().filter(published).collect::<Vec<_>>();
         usable.sort_by_key(|fork| std::cmp::Reverse(fork.steps));
@@ -203,7 +193,10 @@ impl Session {
         if let Some(taken) = &self.taken {
             copy_lines(&taken.lines, writer)?;
             let steps = taken.steps;
-            writer.event("info", &format!("took over {steps} steps trained together with other runs"))?;
+            writer.event(
+                "info",
+                &format!("took over {steps} steps trained together with other runs"),
+            )?;
         }
         let settings = &job.spec.settings;
         let loader = JointLoader::new(

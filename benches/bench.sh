@@ -51,7 +51,7 @@ step() {
     two=$(awk "BEGIN {print $(rate "$work/a") + $(rate "$work/b")}")
     $dgnet --runs "$work/c" run ablations.yaml --arm full --seed 1 "${set[@]}" --set train.threads=2 >/dev/null 2>&1
     one=$(rate "$work/c")
-    note step "two runs of one thread, together" "$two" steps/s
+    note step "two runs side by side with one thread each" "$two" steps/s
     note step "one run of two threads" "$one" steps/s
 }
 

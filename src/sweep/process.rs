@@ -20,7 +20,7 @@ use crate::data::drawn;
 use crate::spec::settings::Drawn;
 use crate::store::records::{EndState, Heartbeat};
 use crate::store::run_dir::read_heartbeat;
-use crate::store::{RunDir, RunState, StageKind, Stages};
+use crate::store::{RunDir, RunLock, RunState, StageKind, Stages};
 
 /// The name of the executable that trains.
 const WORKER: &str = "dgnet-worker";
@@ -59,7 +59,7 @@ enum Running {
         /// Length of its log when it started: what came before is of earlier attempts.
         log_from: u64,
     },
-    /// Another sweep's worker holds the run; wait for what becomes of it.
+    /// Another sweep's worker is at it; wait for what becomes of it.
     Elsewhere,
     Thread {
         handle: Option<JoinHandle<Result<(), String>>>,
@@ -124,6 +124,21 @@ impl Workers {
             Work::Run(_) => StageKind::Training,
         };
         (kind, &job.key)
+    }
+
+    /// What became of a stage that another process builds.
+    fn stage_elsewhere(&self, job: usize) -> Option<Outcome> {
+        let (kind, key) = self.stage(job);
+        if self.stages.published(kind, key).is_some() {
+            return Some(Outcome::Done);
+        }
+        match RunLock::is_held(&self.stages.resume_dir(kind, key)) {
+            Ok(true) => None,
+            // it may have published between the two looks
+            Ok(false) if self.stages.published(kind, key).is_some() => Some(Outcome::Done),
+            Ok(false) => Some(Outcome::Died("another process was at it and went away".to_owned())),
+            Err(error) => Some(Outcome::Failed(error.to_string())),
+        }
     }
 
     fn spawn(&self, job: usize) -> Result<Running, String> {
@@ -197,7 +212,7 @@ impl Workers {
         let quote = || last_lines(&log, log_from, QUOTED_LINES);
         match (&self.jobs[job].1, status.code()) {
             (_, Some(130)) => Some(Outcome::Interrupted),
-            (Work::Run(_), Some(4)) => {
+            (_, Some(4)) => {
                 self.running[job] = Some(Running::Elsewhere);
                 None
             }
@@ -245,7 +260,7 @@ impl Executor for Workers {
             },
             Running::Elsewhere => match &self.jobs[job].1 {
                 Work::Run(run) => elsewhere(run),
-                _ => None,
+                _ => self.stage_elsewhere(job),
             },
             Running::Thread { handle, .. } => {
                 if handle.as_ref().is_some_and(|handle| !handle.is_finished()) {

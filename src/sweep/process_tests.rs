@@ -100,3 +100,29 @@ fn data_is_drawn_once_and_published() {
     let path = Stages::new(folder.path()).published(StageKind::Data, "ab").unwrap();
     assert!(path.join("bounding_box_train").is_dir());
 }
+
+#[test]
+fn a_teacher_that_another_sweep_trains_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = RunDir::create(folder.path(), &spec("s", "full", 1, "aaaaaaaa")).unwrap();
+    let job = Job {
+        kind: JobKind::Teacher,
+        key: "ab".into(),
+        label: "teacher of seed 1".into(),
+        after: vec![],
+    };
+    let stages = Stages::new(folder.path());
+    let resume = stages.resume_dir(StageKind::Teacher, "ab");
+    std::fs::create_dir_all(&resume).unwrap();
+    let lock = RunLock::acquire(&resume).unwrap().unwrap();
+    let script = worker(folder.path(), "exit 4");
+    let mut workers = Workers::new(folder.path(), script, vec![(job, Work::Teacher(run))]);
+    workers.start(0).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        assert_eq!(workers.poll(0), None, "its lock is held");
+    }
+    stages.publish(stages.work(StageKind::Teacher, "ab").unwrap()).unwrap();
+    drop(lock);
+    assert_eq!(workers.poll(0), Some(Outcome::Done));
+}

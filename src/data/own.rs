@@ -1,6 +1,7 @@
 //! One's own photos: a table `dataset.csv` with the columns path, person, camera and split, or folders
 //! `<split>/<person>/<camera>/`, where a split is train, query, gallery or multi_query. No photo is opened.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path};
 
@@ -22,7 +23,7 @@ const COLUMNS: [&str; 4] = ["path", "person", "camera", "split"];
 /// or gallery; `DataError::Io` where something cannot be read.
 pub fn scan(root: &Path) -> Result<(Dataset, Vec<DataError>), DataError> {
     let real = root.canonicalize().map_err(|source| DataError::io("read", root, source))?;
-    let (mut parts, problems) =
+    let (mut parts, mut problems) =
         if root.join(TABLE).is_file() { of_table(root, &real)? } else { of_folders(root, &real)? };
     for photos in &mut parts {
         photos.sort_by(|a, b| (a.name(), &a.path).cmp(&(b.name(), &b.path)));
@@ -36,8 +37,42 @@ pub fn scan(root: &Path) -> Result<(Dataset, Vec<DataError>), DataError> {
             });
         }
     }
+    problems.extend(unusable(&mut parts));
     let [train, query, gallery, multi_query] = parts;
     Ok((Dataset { root: root.to_owned(), train, query, gallery, multi_query }, problems))
+}
+
+/// Takes out what has a meaning of its own elsewhere (person 0 is a distractor and -1 junk, which only a
+/// gallery has) and queries of one name, under which results are kept.
+fn unusable(parts: &mut [Vec<Photo>; 4]) -> Vec<DataError> {
+    let refuse = |photo: &Photo, reason: &str, hint: &str| DataError::Layout {
+        path: photo.path.clone(),
+        reason: reason.to_owned(),
+        hint: hint.to_owned(),
+    };
+    let mut problems = Vec::new();
+    for nth in [0, 1, 3] {
+        parts[nth].retain(|photo| {
+            if photo.person <= 0 {
+                problems.push(refuse(
+                    photo,
+                    "persons 0 (distractors) and -1 (junk) belong in the gallery alone",
+                    "number your persons from 1",
+                ));
+            }
+            photo.person > 0
+        });
+    }
+    let mut names = BTreeSet::new();
+    parts[1].retain(|photo| {
+        let is_new = names.insert(photo.name());
+        if !is_new {
+            let reason = "another query has the same file name";
+            problems.push(refuse(photo, reason, "results are kept by it; rename one"));
+        }
+        is_new
+    });
+    problems
 }
 
 type Parts = ([Vec<Photo>; 4], Vec<DataError>);
@@ -160,16 +195,24 @@ mod tests {
     #[test]
     fn folders_by_person_and_camera() {
         let set = tempfile::tempdir().unwrap();
-        for path in
-            ["train/7/2/a.jpg", "query/9/c1/b.jpg", "gallery/9/12/c.png", "gallery/x/1/d.jpg"]
-        {
+        for path in [
+            "train/7/2/a.jpg",
+            "query/9/c1/b.jpg",
+            "query/9/2/b.jpg",
+            "query/0/2/e.jpg",
+            "gallery/9/12/c.png",
+            "gallery/x/1/d.jpg",
+        ] {
             put(set.path(), path);
         }
         assert_eq!(Layout::of(set.path()), Layout::Own);
         let (dataset, problems) = layout::scan(set.path()).unwrap();
-        assert_eq!((of(&dataset.train), of(&dataset.query)), (vec![(7, 2)], vec![(9, 1)]));
+        assert_eq!((of(&dataset.train), of(&dataset.query)), (vec![(7, 2)], vec![(9, 2)]));
         assert_eq!(of(&dataset.gallery), [(9, 12)]);
-        assert!(problems[0].to_string().contains("give no person and camera"));
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(told[0].contains("give no person and camera"), "{told:?}");
+        assert!(told[1].contains("belong in the gallery alone"), "{told:?}");
+        assert!(told[2].contains("has the same file name"), "{told:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A validation split of a training part, so that choices are made on people whom the test never sees:
 //! the first persons train, the last ones are searched for. Photos are linked or copied, never changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
@@ -37,19 +37,39 @@ pub fn write(dataset: &Dataset, people: usize, out: &Path) -> Result<Counts, Dat
         });
     }
     let first = ids[ids.len() - people];
+    let mut names = BTreeSet::new();
+    if let Some(photo) = dataset.train.iter().find(|photo| !names.insert(photo.name())) {
+        return Err(DataError::Layout {
+            path: photo.path.clone(),
+            reason: "another photo has the same name".to_owned(),
+            hint: "names must differ within a training part".to_owned(),
+        });
+    }
+    let seen = photos_by_camera(dataset);
+    // a query leaves a photo under its own camera and needs a match under another
+    let has_query = |photo: &Photo| {
+        let cameras = &seen[&photo.person];
+        cameras.len() > 1 && cameras[&photo.camera] > 1
+    };
+    let mut validated = dataset.train.iter().filter(|photo| photo.person >= first);
+    if !validated.any(has_query) {
+        return Err(DataError::Layout {
+            path: dataset.root.clone(),
+            reason: format!("none of its last {people} persons can be searched for"),
+            hint: "a query needs another photo under its camera and one under another".to_owned(),
+        });
+    }
     let photos = out.join("photos");
     fs::create_dir_all(&photos).map_err(|source| DataError::io("create", &photos, source))?;
     let mut counts =
         Counts { train: (ids.len() - people, 0), validation: people, query: 0, gallery: 0 };
-    let cameras = cameras(dataset);
-    let mut seen = std::collections::BTreeSet::new();
-    let mut names = std::collections::BTreeSet::new();
+    let mut queried = BTreeSet::new();
     let mut table = String::from("path,person,camera,split\n");
     for photo in &dataset.train {
         let split = if photo.person < first {
             counts.train.1 += 1;
             "train"
-        } else if cameras[&photo.person] > 1 && seen.insert((photo.person, photo.camera)) {
+        } else if has_query(photo) && queried.insert((photo.person, photo.camera)) {
             counts.query += 1;
             "query"
         } else {
@@ -57,17 +77,12 @@ pub fn write(dataset: &Dataset, people: usize, out: &Path) -> Result<Counts, Dat
             "gallery"
         };
         let name = photo.name();
-        if !names.insert(name.clone()) {
-            return Err(DataError::Layout {
-                path: photo.path.clone(),
-                reason: "another photo has the same name".to_owned(),
-                hint: "names must differ within a training part".to_owned(),
-            });
-        }
+        let failed = |error| DataError::io("read", &photo.path, error);
+        let source = photo.path.canonicalize().map_err(failed)?;
         let target = photos.join(&name);
         // a link costs no space; it is refused across file systems
-        fs::hard_link(&photo.path, &target)
-            .or_else(|_| fs::copy(&photo.path, &target).map(drop))
+        fs::hard_link(&source, &target)
+            .or_else(|_| fs::copy(&source, &target).map(drop))
             .map_err(|source| DataError::io("write", &target, source))?;
         let quoted = name.replace('"', "\"\"");
         let _ = writeln!(table, "\"photos/{quoted}\",{},{},{split}", photo.person, photo.camera);
@@ -77,13 +92,13 @@ pub fn write(dataset: &Dataset, people: usize, out: &Path) -> Result<Counts, Dat
     Ok(counts)
 }
 
-/// Cameras per person: one who is seen by a single camera cannot be searched for.
-fn cameras(dataset: &Dataset) -> BTreeMap<i64, usize> {
-    let mut all: BTreeMap<i64, std::collections::BTreeSet<u32>> = BTreeMap::new();
+/// Photos of every training person under each camera.
+fn photos_by_camera(dataset: &Dataset) -> BTreeMap<i64, BTreeMap<u32, usize>> {
+    let mut all: BTreeMap<i64, BTreeMap<u32, usize>> = BTreeMap::new();
     for Photo { person, camera, .. } in &dataset.train {
-        all.entry(*person).or_default().insert(*camera);
+        *all.entry(*person).or_default().entry(*camera).or_default() += 1;
     }
-    all.into_iter().map(|(person, cameras)| (person, cameras.len())).collect()
+    all
 }
 
 #[cfg(test)]

@@ -231,7 +231,9 @@ fn failures(report: &Report) -> Markup {
 fn cost(report: &Report) -> Markup {
     html! {
         table.plain.sortable {
-            caption { "Means over the runs of an arm; memory is the largest of any of them." }
+            caption {
+                "Means over the runs of an arm; memory is the largest of any of them. Steps taken over from a beginning shared with other runs are not in a run's time: see the stages."
+            }
             thead {
                 tr {
                     th { "Arm" } th.n { "Runs" } th.n { "Wall time" } th.n { "CPU time" }

@@ -53,7 +53,7 @@ impl Course {
         // The common part is written down once, with the lines of whoever trains it.
         let lines = settings.train.log_every;
         let begin = json!([difference_text(&fixed), seed, data_key, lines]).to_string();
-        Self { settings: settings.clone(), begin, teacher }
+        Self { settings: active(settings), begin, teacher }
     }
 
     /// The last step after which this training may be left to others: one before its end, since the end

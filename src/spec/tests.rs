@@ -251,6 +251,10 @@ fn refusals_read_well() {
             "s.yaml:3:17: `teacher.labels`: expected one of soft, hard, static, uniform, two_label, found `harrd`\n    3 | teacher.labels: harrd\n      |                 ^\n  hint: did you mean `hard`?",
         ),
         (
+            &with("decoder.up_kernel: 4"),
+            "s.yaml:3:20: `decoder.up_kernel`: 4 does not fit maps from 64 pixels on\n    3 | decoder.up_kernel: 4\n      |                    ^\n  hint: an odd number, at most twice the smaller side of the map",
+        ),
+        (
             &with("structure.dilations: [1, 2]"),
             "s.yaml:3:22: `structure.dilations`: expected a list of 3 values, each a whole number from 1 to 1024, found 2\n    3 | structure.dilations: [1, 2]\n      |                      ^",
         ),
@@ -430,7 +434,7 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (1, "a40438eaad815fa1"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "a40438eaad815fa1"));
 }
 
 #[test]

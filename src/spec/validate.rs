@@ -19,8 +19,9 @@ struct Broken {
 type Rule = fn(&Settings) -> Option<Broken>;
 
 /// Every rule between settings.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     dilations,
+    up_kernel,
     discriminator_sizes,
     appearance_code,
     drawn_people,
@@ -110,6 +111,18 @@ pub(crate) fn suspicion(settings: &Settings) -> Option<String> {
             "the ramped losses never enter: `loss.ramp_start` is {}, training ends at step {}",
             loss.ramp_start, train.steps
         )
+    })
+}
+
+fn up_kernel(s: &Settings) -> Option<Broken> {
+    let kernel = s.decoder.up_kernel;
+    // the map after the first doubling is half as large as the photo
+    let side = s.image.height.min(s.image.width) / 2;
+    let fits = kernel % 2 == 1 && kernel / 2 < side;
+    (!fits).then(|| Broken {
+        names: &["decoder.up_kernel", "image.width", "image.height"],
+        message: format!("`decoder.up_kernel`: {kernel} does not fit maps from {side} pixels on"),
+        hint: "an odd number, at most twice the smaller side of the map",
     })
 }
 

@@ -13,6 +13,8 @@ use super::yaml::{Entry, Node, Place, Value, shortened};
 const MAX_ARMS: usize = 1_000;
 /// Longest name of an arm.
 const MAX_NAME: usize = 64;
+/// Parts that one rule may take away, at most.
+const MAX_PARTS: usize = 16;
 /// Factors of a full factorial, at most.
 const MAX_FACTORS: usize = 9;
 
@@ -115,9 +117,6 @@ fn rule_arms(rule: &Node) -> Result<Vec<WrittenArm>, SpecError> {
         let patterns = patterns(exclude)?;
         combinations.retain(|one| !patterns.iter().any(|pattern| fits(one, pattern)));
     }
-    if let Some(include) = changes.get("include") {
-        combinations.extend(patterns(include)?);
-    }
     let prefix = match changes.get("prefix").map(|entry| &entry.node) {
         Some(Node { value: Value::Text(text, _), .. }) => text.clone(),
         Some(other) => {
@@ -126,17 +125,20 @@ fn rule_arms(rule: &Node) -> Result<Vec<WrittenArm>, SpecError> {
         }
         None => String::new(),
     };
-    let everything: BTreeSet<&str> =
-        combinations.iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let added = (kind.key == "add_one_in").then(|| everything.clone());
-    let short = short_names(&everything);
-    combinations
-        .iter()
-        .map(|one| {
-            let words = Words { short: &short, parts, everything: added.as_ref() };
-            arm(one, &words, &prefix, &kind.at)
-        })
-        .collect()
+    let included = match changes.get("include") {
+        Some(include) => patterns(include)?,
+        None => Vec::new(),
+    };
+    let names = |all: &[Combination]| -> BTreeSet<String> {
+        all.iter().flatten().map(|(name, _)| name.clone()).collect()
+    };
+    let everything = names(&combinations);
+    let short = short_names(&everything.union(&names(&included)).cloned().collect());
+    let left = (kind.key == "add_one_in").then_some(&everything);
+    let made = Words { short: &short, parts, everything: left };
+    let given = Words { short: &short, parts: false, everything: None };
+    let made = combinations.iter().map(|one| arm(one, &made, &prefix, &kind.at));
+    made.chain(included.iter().map(|one| arm(one, &given, &prefix, &kind.at))).collect()
 }
 
 /// Name -> values, as `grid` and `zip` state them.
@@ -231,6 +233,10 @@ fn factors(kind: &Entry) -> Result<Vec<(String, Node)>, SpecError> {
         }
         found.push(factor);
     }
+    if found.len() > MAX_PARTS {
+        let message = format!("`{}`: {} settings are too many", kind.key, found.len());
+        return Err(kind.node.at.error(message).hint(format!("at most {MAX_PARTS} in one rule")));
+    }
     if found.len() < 2 {
         let message = format!("`{}` needs at least two settings", kind.key);
         return Err(kind.node.at.error(message));
@@ -270,8 +276,9 @@ fn factorial(factors: &[(String, Node)], at: &Place) -> Result<Vec<Combination>,
     Ok(subsets(factors).filter(|one| !one.is_empty()).collect())
 }
 
+/// Every subset, the small ones first and each in the order of the factors.
 fn subsets(factors: &[(String, Node)]) -> impl Iterator<Item = Combination> {
-    let count = factors.len().min(20);
+    let count = factors.len();
     let mut all: Vec<u32> = (0..1_u32 << count).collect();
     all.sort_by_key(|set| (set.count_ones(), set.reverse_bits().wrapping_neg()));
     all.into_iter().map(move |set| {
@@ -446,18 +453,12 @@ fn pattern(key: &str, node: &Node) -> Result<Combination, SpecError> {
 /// Whether a combination has all values of a pattern.
 fn fits(one: &Combination, pattern: &Combination) -> bool {
     pattern.iter().all(|(name, wanted)| {
-        one.iter().any(|(other, found)| other == name && equal(&found.value, &wanted.value))
+        // compared as the setting understands them: 0 is 0.0, gray is grey
+        let value = |node: &Node| fields().get(name).and_then(|kind| kind.check(name, node).ok());
+        one.iter().any(|(other, found)| {
+            other == name && value(found).is_some() && value(found) == value(wanted)
+        })
     })
-}
-
-fn equal(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Integer(a), Value::Number(b)) | (Value::Number(b), Value::Integer(a)) => {
-            (*a as f64 - b).abs() < f64::EPSILON * b.abs()
-        }
-        (Value::Text(a, _), Value::Text(b, _)) => a == b,
-        (a, b) => a == b,
-    }
 }
 
 fn map<'a>(key: &str, node: &'a Node) -> Result<&'a [Entry], SpecError> {
@@ -482,27 +483,27 @@ fn is_list(name: &str) -> bool {
 }
 
 /// `loss.lambda_fine` -> `fine`, unless two settings would be called alike.
-fn short_names<'a>(names: &BTreeSet<&'a str>) -> BTreeMap<&'a str, String> {
+fn short_names(names: &BTreeSet<String>) -> BTreeMap<String, String> {
     let last = |name: &str| {
         let last = name.rsplit('.').next().unwrap_or(name);
         last.strip_prefix("lambda_").unwrap_or(last).to_owned()
     };
     names
         .iter()
-        .map(|&name| {
+        .map(|name| {
             let alike = names.iter().filter(|other| last(other) == last(name)).count();
-            (name, if alike > 1 { name.to_owned() } else { last(name) })
+            (name.clone(), if alike > 1 { name.clone() } else { last(name) })
         })
         .collect()
 }
 
 /// What the arms of a rule are called by.
 struct Words<'a> {
-    short: &'a BTreeMap<&'a str, String>,
+    short: &'a BTreeMap<String, String>,
     /// Whether a combination lists parts that are off.
     parts: bool,
     /// Every part, where what is named is the one that is left.
-    everything: Option<&'a BTreeSet<&'a str>>,
+    everything: Option<&'a BTreeSet<String>>,
 }
 
 fn arm(
@@ -523,7 +524,7 @@ fn arm(
         }
     } else {
         for (name, node) in one {
-            let short = &words.short[name.as_str()];
+            let short = &words.short[name];
             if words.parts {
                 names.push(format!("no_{short}"));
                 labels.push(greek(name));
@@ -635,6 +636,11 @@ mod tests {
         assert_eq!(of("add_one_in"), ["only_input", "only_fine", "only_prim"]);
         assert_eq!(of("pairs"), ["no_prim_no_fine", "no_prim_no_input", "no_fine_no_input"]);
         assert_eq!(of("factorial").len(), 7);
+        let with =
+            "- add_one_in: [loss.lambda_prim, loss.lambda_id]\n  include: { loss.lambda_img: 3 }";
+        assert_eq!(names(with), ["only_id", "only_prim", "img-3"]);
+        let zero = "- grid: { loss.lambda_prim: [0, 2], structure.input: [gray, rgb] }\n  exclude: [{ loss.lambda_prim: 0.0, structure.input: grey }]";
+        assert_eq!(names(zero).len(), 3);
         let arms = made("leave_one_out: [loss.lambda_prim, { structure.input: rgb }]").unwrap();
         assert_eq!(arms[1].layer["structure.input"].value, "rgb");
         assert_eq!(arms[0].label.as_deref(), Some("without λ_prim"));

@@ -111,6 +111,13 @@ impl Stages {
         Ok(target)
     }
 
+    /// Takes a damaged stage out of the way, so that it counts as not there.
+    pub fn set_aside(&self, kind: StageKind, key: &str) {
+        let path = self.dir(kind, key);
+        // whoever comes second finds it gone
+        let _ = fs::rename(&path, path.with_file_name(format!(".damaged-{key}")));
+    }
+
     /// Where the worker that builds a long stage keeps its heartbeat, records and checkpoints.
     #[must_use]
     pub fn resume_dir(&self, kind: StageKind, key: &str) -> PathBuf {

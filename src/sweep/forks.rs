@@ -52,7 +52,8 @@ pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> 
     let courses: Vec<Course> = joint
         .iter()
         .map(|&at| {
-            let spec = &cells[at].spec;
+            // the worker reads the folder's own spec, which may be older in what changes no result
+            let spec = cells[at].run.spec().unwrap_or_else(|_| cells[at].spec.clone());
             Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
         })
         .collect();

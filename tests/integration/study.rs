@@ -116,6 +116,24 @@ fn runs_that_share_a_beginning_end_with_the_bits_of_runs_alone() {
         alone.succeed(&["run", "tiny.yaml", "--arm", arm, "--seed", "1"]);
     }
     assert_eq!(fingerprint(&shared), fingerprint(&alone));
+
+    // a beginning is trained from the beginning, also where the whole training is published already
+    let worker = std::path::Path::new(env!("CARGO_BIN_EXE_dgnet")).with_file_name("dgnet-worker");
+    let spec = alone.run_folder("full").join("spec.yaml");
+    let status = std::process::Command::new(worker)
+        .arg("--runs")
+        .arg(alone.runs())
+        .args(["prefix", "--steps", "5", "--job"])
+        .arg(spec)
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let prefix = std::fs::read_dir(alone.runs().join(".stages/prefix")).unwrap().flatten();
+    let stage = prefix.map(|entry| entry.path()).find(|path| path.is_dir()).unwrap();
+    let twin = shared.runs().join(".stages/prefix").join(stage.file_name().unwrap());
+    let weights =
+        |stage: &std::path::Path| std::fs::read(stage.join("weights.safetensors")).unwrap();
+    assert!(weights(&stage) == weights(&twin), "the same steps, the same bits");
 }
 
 #[test]

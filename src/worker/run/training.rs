@@ -76,7 +76,10 @@ impl Session {
             published: None,
             began: Instant::now(),
         };
-        if let Some(stage) = job.stages.published(StageKind::Training, &job.spec.stages.training) {
+        let whole = until == settings.train.steps;
+        let key = &job.spec.stages.training;
+        let finished = job.stages.published(StageKind::Training, key).filter(|_| whole);
+        if let Some(stage) = finished {
             session.load_published(&stage)?;
         } else if !session.resume(dir)? {
             session.take_over(job, &course, forks)?;
@@ -109,19 +112,24 @@ impl Session {
         let published = |fork: &&Fork| job.stages.published(StageKind::Prefix, &fork.key).is_some();
         let mut usable = forks.iter().filter(published).collect::<Vec<_>>();
         usable.sort_by_key(|fork| std::cmp::Reverse(fork.steps));
-        let own = |fork: &&&Fork| course.key(fork.steps) == fork.key;
-        let Some(fork) = usable.iter().find(own) else { return Ok(()) };
-        let stage = job.stages.dir(StageKind::Prefix, &fork.key);
-        let path = stage.join(WEIGHTS);
-        match checkpoint::read(&path) {
-            Ok((record, tensors)) => {
-                restore_training(&mut self.trainer, &path, &record, &tensors)?;
-                self.next = record.step;
-                let lines = read_lines(&stage.join(METRICS))?;
-                self.taken = Some(Taken { steps: record.step, lines });
+        for fork in usable.into_iter().filter(|fork| course.key(fork.steps) == fork.key) {
+            let stage = job.stages.dir(StageKind::Prefix, &fork.key);
+            let path = stage.join(WEIGHTS);
+            let whole = checkpoint::read(&path).map_err(WorkerError::from);
+            let lines = read_lines(&stage.join(METRICS)).map_err(WorkerError::from);
+            match whole.and_then(|whole| Ok((whole, lines?))) {
+                Ok(((record, tensors), lines)) => {
+                    restore_training(&mut self.trainer, &path, &record, &tensors)?;
+                    self.next = record.step;
+                    self.taken = Some(Taken { steps: record.step, lines });
+                    return Ok(());
+                }
+                // nothing is lost: the steps are trained again, now or by the next sweep
+                Err(error) => {
+                    self.complaints.push(error.to_string());
+                    job.stages.set_aside(StageKind::Prefix, &fork.key);
+                }
             }
-            // nothing is lost: the steps are trained again
-            Err(error) => self.complaints.push(error.to_string()),
         }
         Ok(())
     }

@@ -145,7 +145,7 @@ fn curves(report: &Report) -> Markup {
         (legend(report))
         p.note {
             "Lines: means over seeds. Bands: from the smallest to the largest seed. A line ends where its last run "
-            "ended."
+            "ended; a level line is an arm that was measured once, like a teacher."
             @if report.muted > 0 {
                 " In grey: the " (report.muted) " arms with the smallest differences."
             }

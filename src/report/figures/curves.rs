@@ -61,6 +61,7 @@ impl Frame {
 /// # Errors
 /// What the backend says.
 pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
+    let chart = &levelled(chart);
     render(chart.width, chart.height, theme.paper, |canvas| {
         let frame = frame(chart, canvas, theme);
         heading(chart, &frame, canvas, theme)?;
@@ -75,6 +76,29 @@ pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
     })
 }
 
+/// The step at which the axis ends: of the curves, if there are any. An arm of a single value (the
+/// teacher, which is trained elsewhere) has no place on their axis.
+fn last_step(chart: &Curves) -> f64 {
+    let steps = |least: usize| {
+        let lines = chart.lines.iter().filter(move |line| line.points.len() >= least);
+        lines.flat_map(|line| &line.points).map(|p| p.0).fold(0.0, f64::max)
+    };
+    if steps(2) > 0.0 { steps(2) } else { steps(1) }
+}
+
+/// The chart with single values as level lines across it.
+fn levelled(chart: &Curves) -> Curves {
+    let last = last_step(chart);
+    let mut chart = chart.clone();
+    let curves = chart.lines.iter().any(|line| line.points.len() > 1);
+    for line in &mut chart.lines {
+        if let ([(_, mean, low, high)], true) = (line.points.as_slice(), curves) {
+            line.points = vec![(0.0, *mean, *low, *high), (last, *mean, *low, *high)];
+        }
+    }
+    chart
+}
+
 fn small(colour: RGBColor) -> Type {
     Type { size: 11.0, bold: false, colour }
 }
@@ -83,7 +107,7 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
     let points = || chart.lines.iter().flat_map(|l| &l.points);
     let low = points().map(|p| p.2).fold(f64::INFINITY, f64::min);
     let high = points().map(|p| p.3).fold(f64::NEG_INFINITY, f64::max);
-    let last = points().map(|p| p.0).fold(0.0, f64::max);
+    let last = last_step(chart);
     let y = Scale::fitting(low, high, chart.may_be_log);
     let widest = y
         .ticks(5)
@@ -242,7 +266,7 @@ fn apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use super::super::theme::LIGHT;
     use super::*;
@@ -252,6 +276,26 @@ mod tests {
         let places = apart(&[10.0, 10.0, 11.0, 99.0, 100.0], 15.0, 0.0, 100.0);
         assert!(places.windows(2).all(|w| w[1] - w[0] >= 15.0 - 1e-9), "{places:?}");
         assert!(places.iter().all(|p| (0.0..=100.0).contains(p)), "{places:?}");
+    }
+
+    #[test]
+    fn a_single_value_is_a_level_and_leaves_the_axis_to_the_curves() {
+        let line = |points| Line { label: "a".into(), stroke: Stroke::Baseline, points };
+        let chart = Curves {
+            title: "mAP".into(),
+            subtitle: String::new(),
+            may_be_log: false,
+            lines: vec![
+                line(vec![(200.0, 1.0, 1.0, 1.0), (400.0, 2.0, 2.0, 2.0)]),
+                line(vec![(1360.0, 3.0, 2.5, 3.5)]),
+            ],
+            named: true,
+            width: 320,
+            height: 200,
+        };
+        let shown = levelled(&chart);
+        assert_eq!(last_step(&shown), 400.0);
+        assert_eq!(shown.lines[1].points, [(0.0, 3.0, 2.5, 3.5), (400.0, 3.0, 2.5, 3.5)]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::plan::PlannedCell;
-use crate::spec::prefix::{Course, shared};
+use crate::spec::prefix::{Course, Shared, shared};
 use crate::spec::settings::Mode;
 use crate::store::records::Fork;
 use crate::store::{StageKind, Stages};
@@ -45,6 +45,15 @@ impl PlannedFork {
 
 /// The forks of a study, shorter ones first.
 pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> {
+    // a run that has a checkpoint goes on from there
+    let fresh = |at: usize| {
+        let cell = &cells[at];
+        let trains = cell.missing.contains(&StageKind::Training);
+        cell.is_open() && trains && !cell.run.checkpoints().is_dir()
+    };
+    if !(0..cells.len()).any(fresh) {
+        return Vec::new();
+    }
     let joint: Vec<usize> = (0..cells.len())
         .filter(|&at| cells[at].same_as.is_none())
         .filter(|&at| cells[at].spec.settings.train.mode == Mode::Joint)
@@ -57,48 +66,35 @@ pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> 
             Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
         })
         .collect();
-    // a run that has a checkpoint goes on from there
-    let fresh = |at: usize| {
-        let cell = &cells[at];
-        let trains = cell.missing.contains(&StageKind::Training);
-        cell.is_open() && trains && !cell.run.checkpoints().is_dir()
-    };
-    let mut found: Vec<PlannedFork> = Vec::new();
-    let mut places: BTreeMap<usize, usize> = BTreeMap::new();
-    for (nth, stretch) in shared(&courses).into_iter().enumerate() {
-        let after = stretch.after.and_then(|shorter| places.get(&shorter)).copied();
-        let open: Vec<usize> =
-            stretch.courses.iter().map(|&at| joint[at]).filter(|&at| fresh(at)).collect();
+    let fork = |stretch: Shared| {
         let course = &courses[stretch.courses[0]];
         let key = course.key(stretch.steps);
-        let published = stages.published(StageKind::Prefix, &key).is_some();
-        if open.len() < 2 && !(published && open.len() == 1) {
-            // what would have continued it continues what it continued
-            if let Some(shorter) = after {
-                places.insert(nth, shorter);
-            }
-            continue;
-        }
-        places.insert(nth, found.len());
-        found.push(PlannedFork {
+        PlannedFork {
             steps: stretch.steps,
-            adds: stretch.steps - after.map_or(0, |at| found[at].steps),
+            adds: 0,
+            published: stages.published(StageKind::Prefix, &key).is_some(),
             key,
-            cells: open,
-            after,
-            published,
+            cells: stretch.courses.iter().map(|&at| joint[at]).filter(|&at| fresh(at)).collect(),
+            after: stretch.after,
             asks_teacher: course.asks_teacher_before(stretch.steps),
-        });
-    }
-    found
+        }
+    };
+    useful(shared(&courses).into_iter().map(fork))
 }
 
 /// The forks that are left when only the cells at `kept` stay, with their new positions.
 pub(super) fn only(all: Vec<PlannedFork>, kept: &[usize]) -> Vec<PlannedFork> {
+    useful(all.into_iter().map(|mut fork| {
+        fork.cells = fork.cells.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
+        fork
+    }))
+}
+
+/// Drops the forks that help nobody; what would have continued one continues what it continued.
+fn useful(all: impl Iterator<Item = PlannedFork>) -> Vec<PlannedFork> {
     let mut left: Vec<PlannedFork> = Vec::new();
     let mut places: BTreeMap<usize, usize> = BTreeMap::new();
-    for (nth, mut fork) in all.into_iter().enumerate() {
-        fork.cells = fork.cells.iter().filter_map(|at| kept.binary_search(at).ok()).collect();
+    for (nth, mut fork) in all.enumerate() {
         let after = fork.after.and_then(|shorter| places.get(&shorter)).copied();
         if fork.cells.len() < 2 && !(fork.published && fork.cells.len() == 1) {
             if let Some(shorter) = after {

@@ -106,11 +106,24 @@ fn extract(job: &Job, images: &Images, model: &Model) -> Features {
 
 /// Ranks the gallery for every query (single query, official protocol).
 pub fn rank(job: &Job, model: &Model) -> Result<Ranked, WorkerError> {
+    let [query, gallery] = searched(job, model)?;
+    ranked(job, model, &query, &gallery)
+}
+
+/// Features of the queries and of the gallery.
+fn searched(job: &Job, model: &Model) -> Result<[Features; 2], WorkerError> {
+    Ok([extract(job, &*job.query()?, model), extract(job, &*job.gallery()?, model)])
+}
+
+fn ranked(
+    job: &Job,
+    model: &Model,
+    query: &Features,
+    gallery: &Features,
+) -> Result<Ranked, WorkerError> {
     let settings = &job.spec.settings;
-    let query = extract(job, &*job.query()?, model);
-    let gallery = extract(job, &*job.gallery()?, model);
     let threads = settings.train.threads.max(1) as usize;
-    let evaluation = evaluate(&query, &gallery, settings.eval.fine_weight as f32, threads)
+    let evaluation = evaluate(query, gallery, settings.eval.fine_weight as f32, threads)
         .map_err(|error| WorkerError::Panic(error.to_string()))?;
     let heads = if matches!(model, Model::Joint(_)) { 2 } else { 1 };
     Ok(Ranked { queries: job.dataset.query.iter().map(Photo::name).collect(), evaluation, heads })
@@ -139,9 +152,10 @@ pub fn evaluation(
 }
 
 fn evaluate_all(job: &Job, model: &Model, step: u64) -> Result<Evaluated, WorkerError> {
-    let ranked = rank(job, model)?;
+    let [query, gallery] = searched(job, model)?;
+    let ranked = ranked(job, model, &query, &gallery)?;
     let mut values = ranked.metrics();
-    values.extend(other_protocols(job, model)?);
+    values.extend(other_protocols(job, model, &query, &gallery)?);
     if let Model::Joint(networks) = model {
         values.extend(swap_metrics(job, networks)?);
     }
@@ -151,26 +165,25 @@ fn evaluate_all(job: &Job, model: &Model, step: u64) -> Result<Evaluated, Worker
 }
 
 /// The protocols that are asked for beside the official one: multi-query, re-ranking.
-fn other_protocols(job: &Job, model: &Model) -> Result<Vec<(&'static str, f64)>, WorkerError> {
+fn other_protocols(
+    job: &Job,
+    model: &Model,
+    query: &Features,
+    gallery: &Features,
+) -> Result<Vec<(&'static str, f64)>, WorkerError> {
     let settings = &job.spec.settings;
     let (weight, threads) =
         (settings.eval.fine_weight as f32, settings.train.threads.max(1) as usize);
     let mut values = Vec::new();
-    let multi = settings.eval.multi_query && !job.dataset.multi_query.is_empty();
-    if !multi && !settings.eval.rerank {
-        return Ok(values);
-    }
-    let query = extract(job, &*job.query()?, model);
-    let gallery = extract(job, &*job.gallery()?, model);
-    if multi {
+    if settings.eval.multi_query && !job.dataset.multi_query.is_empty() {
         let photos = extract(job, &job.load(&job.dataset.multi_query)?, model);
-        let both = evaluate(&pooled(&query, &photos), &gallery, weight, threads)
+        let both = evaluate(&pooled(query, &photos), gallery, weight, threads)
             .map_err(|error| WorkerError::Panic(error.to_string()))?
             .both;
         values.extend([("mAP_multi", both.map()), ("rank1_multi", both.rank(1))]);
     }
     if settings.eval.rerank {
-        let both = reranked(&query, &gallery, weight, Rerank::default(), threads);
+        let both = reranked(query, gallery, weight, Rerank::default(), threads);
         values.extend([("mAP_reranked", both.map()), ("rank1_reranked", both.rank(1))]);
     }
     Ok(values)

@@ -146,7 +146,6 @@ impl Arithmetic {
 }
 
 /// A tensor that autocast has narrowed, in 32 bits again; any other as it is.
-#[must_use]
 pub fn wide(x: &Tensor) -> Tensor {
     match x.kind() {
         Kind::BFloat16 | Kind::Half => x.to_kind(Kind::Float),
@@ -177,7 +176,7 @@ pub fn name(device: Device) -> String {
 mod tests {
     use tch::{Device, Kind, Tensor};
 
-    use super::{Arithmetic, DeviceError, device, wide};
+    use super::{Arithmetic, device, wide};
     use dgnet::spec::settings::{Device as Wanted, Precision};
 
     #[test]
@@ -196,8 +195,7 @@ mod tests {
     #[test]
     fn a_gpu_that_is_not_there_is_refused_with_the_reason() {
         let text = match device(Wanted::Cuda(999)) {
-            Err(error @ DeviceError::NoLibrary { .. }) => error.to_string(),
-            Err(error @ DeviceError::NoDevice { .. }) => error.to_string(),
+            Err(error) => error.to_string(),
             Ok(device) => panic!("found {device:?}"),
         };
         assert!(text.contains("cuda:999") && text.contains("hint: "), "{text}");

@@ -8,6 +8,7 @@ pub mod augment;
 pub mod check;
 pub mod drawn;
 pub mod fingerprint;
+pub mod generated;
 pub mod layout;
 pub mod loader;
 pub mod market;

@@ -214,6 +214,28 @@ fn names_are_shown_as_text() {
 }
 
 #[test]
+fn lists_and_changed_queries_state_their_findings() {
+    let report = build(&study(&ARMS, 3)).unwrap();
+    assert_eq!(report.ranked.len(), ARMS.len());
+    assert_eq!(report.ranked[0].lists.len(), 3);
+    let (change, html) = (&report.changes[0], page::render(&report));
+    assert_eq!((change.arm.as_str(), change.seeds.as_str()), ("no_prim", "3 seeds"));
+    let differences = |queries: &[super::pictures::ChangedQuery]| -> Vec<String> {
+        queries.iter().map(|query| query.difference.clone()).collect()
+    };
+    assert_eq!(differences(&change.improved), ["+17.5", "+12.5", "+7.5", "+2.5"]);
+    let hurt = ["17.5", "12.5", "7.5", "2.5"].map(|points| format!("\u{2212}{points}"));
+    assert_eq!(differences(&change.hurt), hurt);
+    assert!(html.contains(
+        "alt=\"Ranked list of no_prim, seed 1, step 1200. query 0091 camera 2: 7 of 10 right, first right at rank 1"
+    ));
+    assert_eq!(html.matches("<details open>").count(), 1, "the baseline's lists are open");
+    let quality = report.quality.unwrap();
+    assert_eq!(quality.headings, ["swap nearer (%)", "swap psnr (dB)"]);
+    assert_eq!(quality.rows.len(), ARMS.len() - 1, "a teacher draws nothing");
+}
+
+#[test]
 fn same_rows_same_bytes() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let data = eventful();

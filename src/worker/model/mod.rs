@@ -5,6 +5,7 @@ pub mod appearance;
 pub mod decoder;
 pub mod discriminator;
 pub mod generator;
+pub mod inception;
 pub mod layers;
 pub mod resnet;
 pub mod structure;

@@ -2,14 +2,19 @@
 //! `dgnet-worker`, a process per run.
 
 pub mod finish;
+pub mod generate;
 pub mod job;
 pub mod prefix;
 pub mod provenance;
+pub mod quality;
+pub mod ranked;
 pub mod teaching;
+pub mod trained;
 pub mod training;
 
 use std::path::Path;
 
+pub use generate::generate;
 pub use job::{Job, Stop, WorkerError};
 
 use dgnet::spec::settings::Mode;
@@ -26,6 +31,8 @@ pub enum Exit {
     Done = 0,
     /// An error, recorded in `end.json` where there is a run.
     Failed = 1,
+    /// A request that cannot be met as it is.
+    Refused = 2,
     /// A loss was not finite; recorded.
     Diverged = 3,
     /// Another process holds the lock.
@@ -129,8 +136,9 @@ fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
         }
     }
     let trainer = session.into_trainer();
-    finish::evaluation(job, &finish::Model::Joint(&trainer.networks), steps, &mut writer)?;
-    finish::pictures(job, &trainer.networks, steps, &mut writer)?;
+    let model = finish::Model::Joint(&trainer.networks);
+    let judged = finish::evaluation(job, &model, steps, &mut writer)?;
+    finish::pictures(job, &model, steps, &judged, &mut writer)?;
     writer.heartbeat("pictures", steps, steps)?;
     writer.sync()?;
     Ok(Phase::Complete)
@@ -142,8 +150,10 @@ fn teacher_only(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
     let attempt = dir.next_attempt()?;
     let mut writer = RunWriter::begin(dir.path(), &provenance::begin(attempt, 0, steps))?;
     teaching::copy_metrics(job, &mut writer)?;
-    finish::evaluation(job, &finish::Model::Teacher(&teacher), steps, &mut writer)?;
-    writer.heartbeat("evaluation", steps, steps)?;
+    let model = finish::Model::Teacher(&teacher);
+    let judged = finish::evaluation(job, &model, steps, &mut writer)?;
+    finish::pictures(job, &model, steps, &judged, &mut writer)?;
+    writer.heartbeat("pictures", steps, steps)?;
     writer.sync()?;
     Ok(Phase::Complete)
 }

@@ -81,19 +81,19 @@ pub const METRICS: &[MetricInfo] = &[
         "swap_error_appearance",
         "",
         Neither,
-        "share of it that depends on the appearance alone: right in no structure",
+        "share of it that goes with the appearance: wrong alike in every structure",
     ),
     metric(
         "swap_error_structure",
         "",
         Neither,
-        "share of it that depends on the structure alone: right in no clothes",
+        "share of it that goes with the structure: wrong alike with every appearance",
     ),
     metric(
         "swap_error_interaction",
         "",
         Neither,
-        "share of it that neither alone explains: what one pair gets wrong",
+        "share of it that neither explains: wrong in a pair of its own way",
     ),
     metric(
         "diversity",

@@ -444,7 +444,7 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "a40438eaad815fa1"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "218fd3dfe34d79f5"));
 }
 
 #[test]

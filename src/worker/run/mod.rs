@@ -123,6 +123,8 @@ fn attempt(runs: &Path, dir: &RunDir, stop: &Stop) -> Result<Phase, WorkerError>
 /// A DG-Net run.
 fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
     let steps = job.spec.settings.train.steps;
+    // weights that do not fit are found now, not at the end of a training
+    quality::inception(job)?;
     let mut session = training::Session::open(job, dir, &dir.forks()?, steps)?;
     let mut writer = RunWriter::begin(dir.path(), &session.begin(dir, steps)?)?;
     for complaint in session.complaints() {

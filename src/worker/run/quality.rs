@@ -135,20 +135,36 @@ fn distance(job: &Job, networks: &Networks) -> Result<Option<(&'static str, f64)
     Ok(value.map(|value| (name, value)))
 }
 
-/// The FID (dgnet.md, section 7): a generated JPEG for every training photo, its own appearance in a
-/// shuffled structure, at the networks' size; the photos at that size too. `None` without weights.
-fn fid(job: &Job, networks: &Networks) -> Result<Option<f64>, WorkerError> {
+/// Inception-v3 with the weights that the settings name; `None` where they name none.
+///
+/// # Errors
+/// A file that cannot be read or holds another network: the first names and shapes that do not fit.
+pub fn inception(job: &Job) -> Result<Option<Inception>, WorkerError> {
     let Some(weights) = &job.spec.settings.eval.inception_weights else { return Ok(None) };
     let path = Path::new(weights);
     let mut vars = VarStore::new(job.device);
-    let inception = Inception::new(&vars.root());
+    let network = Inception::new(&vars.root());
     vars.freeze();
     let read = Tensor::read_safetensors(path).map_err(|error| CheckpointError::Damaged {
         path: path.to_owned(),
         reason: error.to_string(),
     })?;
     let named = read.into_iter().map(|(name, tensor)| (format!("inception.{name}"), tensor));
-    checkpoint::fill(path, "inception", &vars, &named.collect())?;
+    checkpoint::fill(path, "inception", &vars, &named.collect()).map_err(|error| match error {
+        CheckpointError::Mismatch { path, mismatches, .. } => CheckpointError::Mismatch {
+            path,
+            mismatches: mismatches.replace("`inception.", "`"),
+            hint: "the file must hold Inception-v3 under torchvision's names, as `eval.inception_weights` says",
+        },
+        other => other,
+    })?;
+    Ok(Some(network))
+}
+
+/// The FID (dgnet.md, section 7): a generated JPEG for every training photo, its own appearance in a
+/// shuffled structure, at the networks' size; the photos at that size too. `None` without weights.
+fn fid(job: &Job, networks: &Networks) -> Result<Option<f64>, WorkerError> {
+    let Some(inception) = inception(job)? else { return Ok(None) };
     let pairs = shuffled(job.train.len(), job.train.len());
     let as_file = |picture: &Rgb8| {
         decode(&encode_jpeg(picture, JPEG_QUALITY)?, Path::new("<generated>")).map(Some)

@@ -312,11 +312,60 @@ impl Inception {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
+    use serde_json::Value;
     use tch::Device;
     use tch::nn::VarStore;
 
     use super::*;
+    use dgnet::data::rng::name_key;
+
+    /// The fill that `tests/golden/inception.py` shares.
+    fn uniform(name: &str, shape: &[i64]) -> Tensor {
+        let key = name_key(name);
+        let values: Vec<f64> = (1..=shape.iter().product::<i64>() as u64)
+            .map(|index| {
+                let mut z = key.wrapping_add(index.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+                z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+                ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1 << 24)
+            })
+            .collect();
+        Tensor::from_slice(&values).view(shape)
+    }
+
+    #[test]
+    fn the_feature_is_that_of_torchvisions_own_classes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/inception.json");
+        let golden: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let store = VarStore::new(Device::Cpu);
+        let network = Inception::new(&store.root());
+        for (name, mut variable) in store.variables() {
+            let shape = variable.size();
+            let values = uniform(&name, &shape);
+            let values = if name.ends_with("conv.weight") {
+                let fan_in: i64 = shape[1..].iter().product();
+                (values * 2.0 - 1.0) * (6.0 / fan_in as f64).sqrt()
+            } else if name.ends_with("bn.weight") || name.ends_with("running_var") {
+                values * 0.5 + 0.75
+            } else {
+                values * 0.2 - 0.1
+            };
+            tch::no_grad(|| variable.copy_(&values));
+        }
+        let number = |key: &str| golden[key].as_i64().unwrap();
+        let pixels = uniform("picture", &[1, 3, number("height"), number("width")]);
+        let features = network.features(&pixels.to_kind(Kind::Float));
+        let expected = golden["feature"].as_array().unwrap();
+        assert_eq!(expected.len(), (FEATURE / number("step")) as usize);
+        for (at, expected) in (0..).zip(expected) {
+            let expected = expected.as_f64().unwrap();
+            let got = features.double_value(&[0, at * number("step")]);
+            // 32 bits here, 64 there; features go up to 4
+            assert!((got - expected).abs() < 1e-3, "{at}: {got}, not {expected}");
+        }
+    }
 
     #[test]
     fn the_whole_network_has_torchvisions_parameters_and_the_pool_3_feature() {

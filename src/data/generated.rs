@@ -126,14 +126,11 @@ fn structures(
         let camera = left[turn];
         let from = rng.below(camera.len());
         let free = |j: &&usize| photos[**j].person != person && !chosen.contains(j);
-        match camera[from..].iter().chain(&camera[..from]).find(free) {
-            Some(&j) => {
-                chosen.push(j);
-                turn += 1;
-            }
-            None => {
-                left.remove(turn);
-            }
+        if let Some(&j) = camera[from..].iter().chain(&camera[..from]).find(free) {
+            chosen.push(j);
+            turn += 1;
+        } else {
+            left.remove(turn);
         }
     }
     chosen

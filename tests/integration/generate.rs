@@ -32,6 +32,10 @@ fn photos(place: &Place) -> Vec<PathBuf> {
     photos
 }
 
+fn is_jpeg(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|end| end == "jpg")
+}
+
 /// Every file below a folder with its bytes.
 fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let files = walkdir::WalkDir::new(folder).into_iter().flatten();
@@ -151,8 +155,7 @@ fn a_generated_set_goes_on_where_it_stopped_and_can_be_used_as_data() {
     place.succeed(&set("whole"));
     let whole = content(&place.path().join("whole"));
     let table = String::from_utf8(whole["generated.csv"].clone()).unwrap();
-    let pictures =
-        whole.keys().filter(|name| Path::new(name).extension().is_some_and(|e| e == "jpg"));
+    let pictures = whole.keys().filter(|name| is_jpeg(name));
     assert_eq!(table.lines().count(), 1 + pictures.count(), "{table}");
     assert!(table.lines().count() > 64, "several batches: {table}");
     for row in table.lines().skip(1) {
@@ -168,7 +171,7 @@ fn a_generated_set_goes_on_where_it_stopped_and_can_be_used_as_data() {
     let mut process = place.command(&set("stopped")).spawn().unwrap();
     let began = Instant::now();
     let some =
-        || content(&place.path().join("stopped")).keys().filter(|n| n.ends_with(".jpg")).count();
+        || content(&place.path().join("stopped")).keys().filter(|name| is_jpeg(name)).count();
     while some() < 3 && process.try_wait().unwrap().is_none() {
         assert!(began.elapsed() < Duration::from_mins(1), "nothing is drawn");
         std::thread::sleep(Duration::from_millis(2));
@@ -181,7 +184,7 @@ fn a_generated_set_goes_on_where_it_stopped_and_can_be_used_as_data() {
     assert!(content(&place.path().join("stopped")) == whole, "the same bytes");
 
     // files lost from the middle of batches come back with the same bytes
-    let lost: Vec<_> = whole.keys().filter(|name| name.ends_with(".jpg")).step_by(7).collect();
+    let lost: Vec<_> = whole.keys().filter(|name| is_jpeg(name)).step_by(7).collect();
     for name in &lost {
         std::fs::remove_file(place.path().join("whole").join(name)).unwrap();
     }

@@ -42,7 +42,7 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
         "--format",
         "csv",
     ]);
-    assert_eq!(shares.lines().skip(1).collect::<Vec<_>>(), ["1.0,1", "1.0,1"], "{shares}");
+    assert_eq!(shares.lines().skip(1).collect::<Vec<_>>(), ["1,1", "1,1"], "{shares}");
     let measured = place.succeed(&[
         "query",
         "select distinct metric from last_values where arm = 'full' and value >= 0 and (metric like 'frechet%' or metric like 'diversity%') order by 1",

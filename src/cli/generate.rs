@@ -270,6 +270,10 @@ fn picture_name(path: &Path) -> Result<(), BadInput> {
         );
         return Err(BadInput(text));
     }
+    if path.is_dir() {
+        let text = format!("`{}` is a folder\n  hint: name the picture too", path.display());
+        return Err(BadInput(text));
+    }
     match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         Some(folder) if !folder.is_dir() => {
             let folder = folder.display();

@@ -207,5 +207,9 @@ fn a_generated_set_goes_on_where_it_stopped_and_can_be_used_as_data() {
         assert!(said.contains(words) && said.contains("hint:"), "{arguments:?}: {said}");
     }
     assert_eq!(content(&place.path().join("mine")).len(), 1, "nothing is added to it");
+    std::fs::write(place.path().join("mine/generated.json"), "{}").unwrap();
+    let output = place.dgnet(&set("mine"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && said.contains("of something else"), "{said}");
     assert!(content(&place.path().join("whole")) == whole, "nothing is changed");
 }

@@ -175,10 +175,12 @@ fn claim(to: &Path, record: &Record) -> Result<(), WorkerError> {
             to.display()
         )))
     };
-    match read_json::<Record>(&path)? {
-        Some(there) if there == *record => Ok(()),
-        Some(_) => refused("holds a data set of other weights, photos or amounts"),
-        None => {
+    match read_json::<Record>(&path) {
+        Ok(Some(there)) if there == *record => Ok(()),
+        Ok(Some(_)) => refused("holds a data set of other weights, photos or amounts"),
+        Err(StoreError::Damaged { .. }) => refused("holds a `generated.json` of something else"),
+        Err(error) => Err(error.into()),
+        Ok(None) => {
             let mut entries = fs::read_dir(to).map_err(StoreError::io("list", to))?;
             if entries.next().is_some() {
                 return refused("is not empty and holds no generated data set");

@@ -11,7 +11,7 @@ use crate::train::step::Networks;
 use dgnet::data::{Dataset, layout};
 use dgnet::spec::settings::{Mode, Settings};
 use dgnet::store::records::RunSpec;
-use dgnet::store::{RunDir, StageKind, Stages};
+use dgnet::store::{RunDir, RunLock, StageKind, Stages};
 
 /// Networks with trained weights.
 #[derive(Debug)]
@@ -50,6 +50,12 @@ impl Trained {
             let whole = checkpoint::read(&path)?;
             (path, whole)
         } else {
+            // its checkpoints belong to the worker that is at it
+            if RunLock::is_held(dir.path())? {
+                return Err(WorkerError::Refused(format!(
+                    "the run `{name}` is being trained\n  hint: wait for it, or stop it: it goes on later"
+                )));
+            }
             let (newest, _) = Checkpoints::new(dir.checkpoints()).newest();
             let whole = newest.ok_or_else(|| {
                 WorkerError::Refused(format!(

@@ -17,7 +17,7 @@ use dgnet::store::records::{ArtifactLine, QueryLine};
 const SHOWN: usize = 10;
 /// Rows of a photo on the sheet.
 const HEIGHT: usize = 128;
-const JPEG_QUALITY: u8 = 90;
+const JPEG_QUALITY: u8 = 80;
 
 /// Writes a sheet for each of `count` queries into `folder`, and gives their lines.
 pub fn draw(

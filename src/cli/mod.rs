@@ -4,6 +4,7 @@ mod data;
 mod diff;
 mod failure;
 mod filter;
+mod generate;
 mod output;
 mod plan;
 mod query;
@@ -72,6 +73,7 @@ enum Verb {
     Diff(diff::Args),
     Query(query::Args),
     Report(report::Args),
+    Generate(generate::Args),
     /// Draw people, check a data set
     #[command(subcommand)]
     Data(data::Verb),
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(&args, &runs),
         Verb::Query(args) => query::run(&args, &runs),
         Verb::Report(args) => report::run(&args, &runs),
+        Verb::Generate(args) => generate::run(&args, &runs),
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
         Verb::Schema(args) => schema::run(&args),

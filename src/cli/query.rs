@@ -57,10 +57,11 @@ pub(super) enum Format {
 }
 
 /// The library: name and SQL; the first line of each says what it answers.
-const LIBRARY: [(&str, &str); 5] = [
+const LIBRARY: [(&str, &str); 6] = [
     ("ranking", include_str!("../../schema/queries/ranking.sql")),
     ("pictures", include_str!("../../schema/queries/pictures.sql")),
     ("hard_queries", include_str!("../../schema/queries/hard_queries.sql")),
+    ("changed_queries", include_str!("../../schema/queries/changed_queries.sql")),
     ("cost", include_str!("../../schema/queries/cost.sql")),
     ("trouble", include_str!("../../schema/queries/trouble.sql")),
 ];

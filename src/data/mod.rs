@@ -9,6 +9,7 @@ pub mod check;
 pub mod drawn;
 pub mod edges;
 pub mod fingerprint;
+pub mod generated;
 pub mod layout;
 pub mod loader;
 pub mod market;

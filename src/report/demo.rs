@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::store::rows::{
-    ArmRow, ArtifactRow, CellRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
 };
 
 /// An arm to invent: name, overrides, effect on mAP.
@@ -80,6 +80,7 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
         metrics: Vec::new(),
         defs: defs(),
         artifacts: Vec::new(),
+        changes: Vec::new(),
         stages: stages(arms.len() as u32, seeds as u32),
     };
     for (place, arm) in arms.iter().enumerate() {
@@ -94,6 +95,10 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
             curves(&mut data.metrics, arm, place as u64, seed);
         }
         data.artifacts.push(grid(arm.name, place as u64));
+        data.artifacts.extend((1..=3).map(|number| list(arm.name, place as u64, number)));
+        if place > 0 {
+            data.changes.extend(changes(arm.name, place as u64, seeds));
+        }
     }
     data
 }
@@ -189,6 +194,21 @@ fn stages(arms: u32, seeds: u32) -> Vec<StageRow> {
     .concat()
 }
 
+/// Queries that gain and queries that lose.
+fn changes(arm: &str, place: u64, seeds: u64) -> Vec<ChangeRow> {
+    let row = |k: u64| {
+        let value = 0.5 + 0.3 * noise(place, k, 1);
+        ChangeRow {
+            arm: arm.into(),
+            query: format!("{:04}_c{}s1_{:06}_00.jpg", 97 + k * 3, 1 + k % 4, 40 + k),
+            seeds: seeds as u32,
+            baseline: value - 0.05 * (3.5 - k as f64),
+            value,
+        }
+    };
+    (0..8).map(row).collect()
+}
+
 /// A picture like a swap grid: coloured figures in rows and columns.
 fn grid(arm: &str, place: u64) -> ArtifactRow {
     let (rows, columns, height, width) = (5_u32, 6_u32, 64_u32, 32_u32);
@@ -223,6 +243,20 @@ fn grid(arm: &str, place: u64) -> ArtifactRow {
             "Top row: photos that give the appearance. Left column: photos that give the structure."
                 .into(),
         bytes: bytes.into_inner(),
+    }
+}
+
+/// A picture in the place of a ranked list.
+fn list(arm: &str, place: u64, number: u64) -> ArtifactRow {
+    ArtifactRow {
+        name: format!("ranked_{number:02}.png"),
+        kind: "ranked".into(),
+        caption: format!(
+            "query {:04} camera 2: {} of 10 right, first right at rank {number}; 9 true matches",
+            90 + number,
+            10 - 3 * number
+        ),
+        ..grid(arm, place)
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Measure {
 }
 
 /// Metrics that are shares, 0 to 1, and read best in per cent.
-const SHARES: [&str; 5] = ["mAP", "mINP", "rank", "swap_nearer", "teacher_accuracy"];
+const SHARES: [&str; 6] = ["mAP", "mINP", "rank", "swap_nearer", "swap_error", "teacher_accuracy"];
 
 impl Measure {
     /// From the definitions of a study, else the program's own; an unknown name gets no unit and no

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::assets::PUBLISHED;
 use super::facts::Fact;
-use super::page::{chart, embedded, prose};
+use super::page::{chart, prose};
 use super::plots::{Figure, Place};
+use super::shown;
 use super::view::{ArmView, Report};
 
 /// A section.
@@ -31,7 +32,9 @@ pub fn all(report: &Report) -> Vec<Section> {
         some("arms", "Arms", true, arms),
         some("differences", "Differences", has(Place::Differences), differences),
         some("curves", "Learning curves", has(Place::Primary) || has(Place::Loss), curves),
-        some("pictures", "Generated pictures", !report.pictures.is_empty(), pictures),
+        some("pictures", "Generated pictures", !report.pictures.is_empty(), shown::pictures),
+        some("lists", "Ranked lists", !report.ranked.is_empty(), shown::ranked),
+        some("queries", "Single queries", !report.changes.is_empty(), shown::changes),
         some("failures", "Failed and diverged", !report.failures.is_empty(), failures),
         some("cost", "Cost", !report.costs.is_empty(), cost),
         some("reproduce", "Reproduce", !report.runs.is_empty(), reproduce),
@@ -179,30 +182,6 @@ fn legend(report: &Report) -> Markup {
                             stroke-width=(if item.is_baseline { "2.6" } else { "2" }) {}
                     }
                     code { (item.arm) }
-                }
-            }
-        }
-    }
-}
-
-fn pictures(report: &Report) -> Markup {
-    let first = report.pictures.first().map(|p| p.caption.as_str()).unwrap_or_default();
-    let same = report.pictures.iter().all(|p| p.caption == first);
-    html! {
-        p.note {
-            "Each picture combines the structure of its row (pose, position, scene) with the appearance of its column "
-            "(clothes, colours, bags); the truth, where it can be rendered, stands beside. First seed of each arm."
-            @if same && !first.is_empty() { " " span dir="auto" { (first) } }
-        }
-        div.pictures {
-            @for picture in &report.pictures {
-                figure {
-                    img src=(embedded(&picture.media_type, &picture.bytes)) loading="lazy"
-                        alt={ "Generated pictures of " (picture.arm) ", " (picture.origin) ". " (picture.caption) };
-                    figcaption {
-                        code { (picture.arm) } " " span.origin { (picture.origin) }
-                        @if !same { br; (picture.caption) }
-                    }
                 }
             }
         }

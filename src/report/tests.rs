@@ -200,17 +200,45 @@ fn names_are_shown_as_text() {
     data.arms[1].overrides.insert(evil.into(), evil.into());
     data.cells[0].folder = evil.into();
     data.artifacts[0].caption = evil.into();
-    data.artifacts[1].media_type = "image/svg+xml".into();
+    for picture in data.artifacts.iter_mut().filter(|a| a.arm == "no_prim") {
+        picture.media_type = "image/svg+xml".into();
+    }
     let report = build(&data).unwrap();
     let html = page::render(&report);
     assert!(!html.contains("<script>alert"), "a name became markup");
     assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
-    assert_eq!(report.pictures.len(), 1, "vector pictures may carry scripts and stay out");
+    assert_eq!(
+        (report.pictures.len(), report.ranked.len()),
+        (1, 1),
+        "vector pictures may carry scripts and stay out"
+    );
     assert!(
         !html.contains("http://") && !html.contains("https://"),
         "the page asks nothing of a network"
     );
     assert!(!tables::markdown(&report).contains("<script>"));
+}
+
+#[test]
+fn lists_and_changed_queries_state_their_findings() {
+    let report = build(&study(&ARMS, 3)).unwrap();
+    assert_eq!(report.ranked.len(), ARMS.len());
+    assert_eq!(report.ranked[0].lists.len(), 3);
+    let (change, html) = (&report.changes[0], page::render(&report));
+    assert_eq!((change.arm.as_str(), change.seeds.as_str()), ("no_prim", "3 seeds"));
+    let differences = |queries: &[super::pictures::ChangedQuery]| -> Vec<String> {
+        queries.iter().map(|query| query.difference.clone()).collect()
+    };
+    assert_eq!(differences(&change.improved), ["+17.5", "+12.5", "+7.5", "+2.5"]);
+    let hurt = ["17.5", "12.5", "7.5", "2.5"].map(|points| format!("\u{2212}{points}"));
+    assert_eq!(differences(&change.hurt), hurt);
+    assert!(html.contains(
+        "alt=\"Ranked list of no_prim, seed 1, step 1200. query 0091 camera 2: 7 of 10 right, first right at rank 1"
+    ));
+    assert_eq!(html.matches("<details open>").count(), 1, "the baseline's lists are open");
+    let quality = report.quality.unwrap();
+    assert_eq!(quality.headings, ["swap nearer (%)", "swap psnr (dB)"]);
+    assert_eq!(quality.rows.len(), ARMS.len() - 1, "a teacher draws nothing");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use super::facts::{self, Cost, Fact, Failure, RunLine, StageLine};
 use super::figures::forest::Tone;
 use super::frames::{Frames, frames};
 use super::measure::{Measure, count};
+use super::pictures::{self, ChangeView, PictureView, Quality, RankedView};
 use super::plots::{self, Figure, Legend};
 use super::words::{Speaker, divergence, p_value, verdict_word};
 use crate::stats::{self, Decision, Method};
@@ -47,6 +48,12 @@ pub struct Report {
     pub never_finite: Vec<String>,
     /// Generated pictures.
     pub pictures: Vec<PictureView>,
+    /// Their quality in numbers.
+    pub quality: Option<Quality>,
+    /// Ranked lists of each arm.
+    pub ranked: Vec<RankedView>,
+    /// Queries that each arm improves and hurts most.
+    pub changes: Vec<ChangeView>,
     /// What each arm cost.
     pub costs: Vec<Cost>,
     /// Runs that failed or diverged.
@@ -137,22 +144,6 @@ pub struct Raw {
     pub secondary: Vec<Option<f64>>,
 }
 
-/// A picture of generated images.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PictureView {
-    /// Arm.
-    pub arm: String,
-    /// Seed and step.
-    pub origin: String,
-    /// What it shows.
-    pub caption: String,
-    /// Media type, one that a page may show.
-    pub media_type: String,
-    /// The file.
-    #[serde(skip)]
-    pub bytes: Vec<u8>,
-}
-
 /// Metrics that may stand beside the primary one, in order of preference.
 const SECONDARY: [&str; 8] = [
     "mAP",
@@ -195,7 +186,10 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         legend,
         muted,
         never_finite: never_finite(data, &frames),
-        pictures: pictures(data),
+        pictures: pictures::grids(data),
+        quality: pictures::quality(data, &frames),
+        ranked: pictures::ranked(data),
+        changes: pictures::changes(data),
         costs: facts::costs(data),
         failures: facts::failures(data),
         stages: facts::stages(data),
@@ -340,30 +334,4 @@ fn tone_name(arm: &Compared) -> &'static str {
         (.., Tone::Same) => "same",
         (.., Tone::Open) => "open",
     }
-}
-
-/// Swap grids of each arm's first seed that has any.
-fn pictures(data: &StudyData) -> Vec<PictureView> {
-    let mut views = Vec::new();
-    for arm in &data.arms {
-        let shown = |a: &&crate::store::rows::ArtifactRow| {
-            a.arm == arm.name && a.kind == "swap_grid" && web_picture(&a.media_type)
-        };
-        let first = data.artifacts.iter().filter(shown).map(|a| a.seed).min();
-        for picture in data.artifacts.iter().filter(shown).filter(|a| Some(a.seed) == first) {
-            views.push(PictureView {
-                arm: arm.name.clone(),
-                origin: format!("seed {}, step {}", picture.seed, picture.step),
-                caption: picture.caption.clone(),
-                media_type: picture.media_type.clone(),
-                bytes: picture.bytes.clone(),
-            });
-        }
-    }
-    views
-}
-
-/// Raster types only: an SVG may carry scripts.
-fn web_picture(media_type: &str) -> bool {
-    ["image/png", "image/jpeg", "image/webp", "image/gif"].contains(&media_type)
 }

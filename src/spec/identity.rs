@@ -19,6 +19,10 @@ use super::validate::asks_teacher;
 /// Runs of different versions are different runs.
 pub const RECIPE_VERSION: u32 = 2;
 
+/// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric or
+/// pictures change. It is part of those two stages' keys alone, so that nothing is trained again.
+const FINISH_VERSION: u32 = 2;
+
 /// Keys of the stages of one run: 32 hex digits each, hashes of what goes in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Keys {
@@ -98,7 +102,7 @@ fn teacher_alone(a: &mut Settings) {
         rerank: a.eval.rerank,
         ..Eval::default()
     };
-    a.pictures = Pictures::default();
+    a.pictures = Pictures { ranked: a.pictures.ranked, ..Pictures::default() };
     a.appearance = Appearance { upsample: a.appearance.upsample, ..Appearance::default() };
     a.train = Train {
         mode: a.train.mode,
@@ -203,11 +207,13 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
             json!({ "settings": settings, "seed": seed, "data": data_key, "teacher": teacher });
         short("training", &input)
     };
+    // ranked lists are shown as the evaluation ranks them
+    let ranking = if pictures.ranked > 0 { as_ranked(&mine.eval) } else { Eval::default() };
+    let shown = Settings { pictures, eval: ranking, ..Settings::default() };
     let eval = Settings { eval: mine.eval, ..Settings::default() };
-    let shown = Settings { pictures, ..Settings::default() };
     let after = |kind: &str, settings: &Settings| {
-        let input =
-            json!({ "training": training, "data": data_key, "settings": differences(settings) });
+        let input = json!({ "training": training, "data": data_key, "finish": FINISH_VERSION,
+                            "settings": differences(settings) });
         short(kind, &input)
     };
     Keys {
@@ -242,6 +248,11 @@ pub(super) fn generator_key(settings: &Settings, seed: u64, data_key: &str) -> S
 /// The evaluation as far as the curves of a training show it: what is done at the end alone is left out.
 pub(super) fn on_the_way(eval: &Eval) -> Eval {
     Eval { every: eval.every, batch: eval.batch, fine_weight: eval.fine_weight, ..Eval::default() }
+}
+
+/// The evaluation as far as it decides the order of the gallery.
+fn as_ranked(eval: &Eval) -> Eval {
+    Eval { batch: eval.batch, fine_weight: eval.fine_weight, ..Eval::default() }
 }
 
 /// What goes into the training of a teacher, whoever asks for it.
@@ -326,6 +337,7 @@ pub(super) fn with_contents(mut settings: Settings) -> Settings {
         &mut settings.loss.perceptual_weights,
         &mut settings.teacher.path,
         &mut settings.teacher.weights,
+        &mut settings.eval.inception_weights,
     ];
     for file in files {
         if let Some(path) = file {

@@ -6,6 +6,7 @@ mod fields;
 pub mod identity;
 pub mod metrics;
 pub mod prefix;
+pub mod request;
 mod resolve;
 pub mod schema;
 pub mod settings;

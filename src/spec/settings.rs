@@ -774,9 +774,16 @@ pub struct Eval {
     /// Weight of the fine half of a query's feature.
     #[schemars(range(min = 0))]
     pub fine_weight: f64,
-    /// Held-out pairs (i, j) for which G(`a_i`, `s_j`) is scored; against the true image on drawn people.
+    /// Held-out pairs (i, j) for which G(`a_i`, `s_j`) is scored, against the true image on drawn people;
+    /// and pairs of generated images that the diversity is measured on. 0 for neither.
     #[schemars(range(max = 1_000_000))]
     pub swap_pairs: u32,
+    /// Training photos, at most, that the Frechet distance compares with one generated image each; 0 for none.
+    #[schemars(range(max = 1_000_000))]
+    pub frechet_images: u32,
+    /// A safetensors file with Inception-v3 under torchvision's names: at the end also the FID, over all
+    /// training photos.
+    pub inception_weights: Option<String>,
     /// At the end also multi-query: all photos of a query's person under its camera, where the set has them.
     pub multi_query: bool,
     /// At the end also k-reciprocal re-ranking (k1 20, k2 6, lambda 0.3).
@@ -790,6 +797,8 @@ impl Default for Eval {
             batch: 64,
             fine_weight: 0.5,
             swap_pairs: 200,
+            frechet_images: 2_000,
+            inception_weights: None,
             multi_query: false,
             rerank: false,
         }
@@ -803,10 +812,13 @@ pub struct Pictures {
     /// Rows (structure) and columns (appearance) of the swap grid; 0 for none.
     #[schemars(range(max = 64))]
     pub grid: u32,
+    /// Queries that are shown with the ten gallery photos ranked first, spread over good and bad ones; 0 for none.
+    #[schemars(range(max = 64))]
+    pub ranked: u32,
 }
 
 impl Default for Pictures {
     fn default() -> Self {
-        Self { grid: 5 }
+        Self { grid: 5, ranked: 5 }
     }
 }

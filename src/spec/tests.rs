@@ -394,6 +394,7 @@ fn what_cannot_change_results_forks_no_identity() {
   alone_too: { train: { mode: teacher_only, steps: 7 }, loss.lambda_img: 1, structure.width: 4, teacher.labels: hard }
   alone_wide: { train.mode: teacher_only, teacher.width: 8 }
   pictures: { pictures.grid: 3 }
+  weight: { eval.fine_weight: 0 }
 ",
     );
     let settings = |name: &str| &study.arm(name).unwrap().settings;
@@ -426,6 +427,15 @@ fn what_cannot_change_results_forks_no_identity() {
     assert_eq!((&training, &evaluation), (&keys("full").training, &keys("full").evaluation));
     assert_ne!(pictures, keys("full").pictures);
     assert_eq!(training.len(), 32);
+    // what is measured at the end alone trains nothing again; pictures follow what they show
+    let mut with_fid = settings("full").clone();
+    with_fid.eval.inception_weights = Some("inception.safetensors".into());
+    let (fid, weight) = (stage_keys(&with_fid, 1, "data"), keys("weight"));
+    assert_eq!(fid.training, keys("full").training);
+    assert_ne!(fid.evaluation, keys("full").evaluation);
+    assert_eq!(fid.pictures, keys("full").pictures);
+    assert_ne!(weight.pictures, keys("full").pictures, "another order of the gallery");
+    assert_ne!(weight.training, keys("full").training, "the curves show it");
 }
 
 /// A changed default changes what every study means: raise `RECIPE_VERSION`, then this value. A new

@@ -65,6 +65,7 @@ impl Checker {
             ("loss.perceptual_weights", &settings.loss.perceptual_weights),
             ("teacher.path", &settings.teacher.path),
             ("teacher.weights", &settings.teacher.weights),
+            ("eval.inception_weights", &settings.eval.inception_weights),
         ];
         for (name, path) in folder {
             self.exists(name, path.as_deref(), true, layers, arm)?;

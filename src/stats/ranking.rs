@@ -32,13 +32,42 @@ pub struct Ranked {
 /// gallery's order; a score that is not a number ranks behind all others.
 #[must_use]
 pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
-    let same = |label: &Label| label.person == query.person && query.person > 0;
-    let junk = |label: &Label| label.person == -1 || same(label) && label.camera == query.camera;
-    let score = |at: usize| if scores[at].is_nan() { f64::NEG_INFINITY } else { scores[at] };
-    let mut order: Vec<usize> = (0..gallery.len()).filter(|&at| !junk(&gallery[at])).collect();
-    order.sort_by(|&left, &right| score(right).total_cmp(&score(left)));
-    let hits: Vec<usize> = (0..order.len()).filter(|&rank| same(&gallery[order[rank]])).collect();
+    let order = order(scores, query, gallery);
+    let hits: Vec<usize> =
+        (0..order.len()).filter(|&rank| is_match(query, gallery[order[rank]])).collect();
     of_hits(&hits)
+}
+
+/// Whether a gallery photo is a true match of a query; under the query's camera it is junk as well.
+#[must_use]
+pub fn is_match(query: Label, photo: Label) -> bool {
+    photo.person == query.person && query.person > 0
+}
+
+/// The gallery without junk by descending score, as [`rank`] sees it: indices of photos.
+#[must_use]
+pub fn order(scores: &[f64], query: Label, gallery: &[Label]) -> Vec<usize> {
+    let junk =
+        |label: Label| label.person == -1 || is_match(query, label) && label.camera == query.camera;
+    let score = |at: usize| if scores[at].is_nan() { f64::NEG_INFINITY } else { scores[at] };
+    let mut order: Vec<usize> = (0..gallery.len()).filter(|&at| !junk(gallery[at])).collect();
+    order.sort_by(|&left, &right| score(right).total_cmp(&score(left)));
+    order
+}
+
+/// `count` of the values, from the largest to the smallest at equal steps of rank (one: the median), as
+/// indices; those that are `None` are left out, equal ones keep their order.
+#[must_use]
+pub fn spread(values: &[Option<f64>], count: usize) -> Vec<usize> {
+    let mut order: Vec<(usize, f64)> =
+        values.iter().enumerate().filter_map(|(at, value)| Some((at, (*value)?))).collect();
+    order.sort_by(|left, right| right.1.total_cmp(&left.1));
+    let count = count.min(order.len());
+    let place = |k: usize| match count {
+        1 => order.len() / 2,
+        _ => k * (order.len() - 1) / (count - 1),
+    };
+    (0..count).map(|k| order[place(k)].0).collect()
 }
 
 /// The numbers of one query from the ranks of its matches, ascending from 0.
@@ -206,6 +235,23 @@ mod tests {
         assert_eq!(ranking.valid_queries(), 1);
         assert_eq!((ranking.map(), ranking.map_over_all_queries()), (1.0, 0.25));
         assert!(rank_all(&[], &[], 4, &|_, _| {}).map().is_nan());
+    }
+
+    #[test]
+    fn the_order_leaves_junk_out_and_keeps_distractors() {
+        let gallery = labels(&[(7, 1), (-1, 2), (0, 2), (7, 2), (3, 2)]);
+        assert_eq!(order(&[0.9, 0.8, 0.5, 0.6, 0.7], QUERY, &gallery), [4, 3, 2]);
+        assert!(is_match(QUERY, gallery[3]) && !is_match(QUERY, gallery[2]));
+    }
+
+    #[test]
+    fn a_spread_goes_from_best_to_worst() {
+        let values = [Some(0.2), None, Some(0.9), Some(0.5), Some(0.7), Some(0.2), Some(1.0)];
+        assert_eq!(spread(&values, 3), [6, 4, 5]);
+        assert_eq!(spread(&values, 1), [3]);
+        assert_eq!(spread(&values, 9), [6, 2, 4, 3, 0, 5]);
+        assert_eq!(spread(&values, 0), [0; 0]);
+        assert_eq!(spread(&[None], 2), [0; 0]);
     }
 
     #[test]

@@ -6,8 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::db::Db;
 use super::error::StoreError;
 use super::rows::{
-    ArmRow, ArtifactRow, CellRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
 };
+
+/// Queries shown of each arm in either direction.
+const CHANGES: u32 = 5;
 
 type StudyTuple = (String, String, String, f64, String, String, String, String);
 
@@ -28,6 +31,7 @@ impl Db {
             cells: self.cells(name)?,
             defs,
             artifacts: self.artifacts(name)?,
+            changes: self.changes(name, CHANGES)?,
             stages: self.stages(name)?,
             metrics,
         })
@@ -183,6 +187,61 @@ impl Db {
                 media_type,
                 caption,
                 bytes,
+            })
+            .collect())
+    }
+
+    /// The `most` queries that each arm improves and those that it hurts most: mean difference of average
+    /// precision to the baseline over the seeds that both finished, on equal data and recipes. A query
+    /// that does not change is none of them.
+    pub fn changes(&mut self, study: &str, most: u32) -> Result<Vec<ChangeRow>, StoreError> {
+        let rows: Vec<(String, String, i64, f64, f64)> =
+            self.with("reading queries", async |connection| {
+                sqlx::query_as(
+                    "WITH finished AS (
+                       SELECT cell.arm, cell.seed, run.data_key, run.recipe, run_number.id,
+                              (SELECT max(step) FROM query_result WHERE run = run_number.id) AS step
+                       FROM cell
+                       JOIN run ON run.uid = cell.run_uid AND run.state = 'done'
+                       JOIN run_number ON run_number.uid = run.uid
+                       WHERE cell.study = ?1
+                     ), changed AS (
+                       SELECT own.arm, mine.query, count(*) AS seeds, avg(theirs.ap) AS baseline,
+                              avg(mine.ap) AS value, avg(mine.ap - theirs.ap) AS difference
+                       FROM finished AS own
+                       JOIN study ON study.name = ?1 AND study.baseline <> own.arm
+                       JOIN finished AS base ON base.arm = study.baseline AND base.seed = own.seed
+                        AND base.data_key = own.data_key AND base.recipe = own.recipe
+                       JOIN query_result AS mine ON mine.run = own.id AND mine.step = own.step
+                       JOIN query_result AS theirs ON theirs.run = base.id AND theirs.step = base.step
+                        AND theirs.query = mine.query
+                       WHERE mine.ap IS NOT NULL AND theirs.ap IS NOT NULL
+                       GROUP BY own.arm, mine.query
+                     ), placed AS (
+                       SELECT *,
+                              row_number() OVER (PARTITION BY arm ORDER BY difference DESC, query) AS best,
+                              row_number() OVER (PARTITION BY arm ORDER BY difference, query) AS worst
+                       FROM changed
+                     )
+                     SELECT placed.arm, placed.query, placed.seeds, placed.baseline, placed.value
+                     FROM placed
+                     JOIN arm ON arm.study = ?1 AND arm.name = placed.arm
+                     WHERE best <= ?2 AND difference > 0 OR worst <= ?2 AND difference < 0
+                     ORDER BY arm.position, difference DESC, query",
+                )
+                .bind(study)
+                .bind(most)
+                .fetch_all(connection)
+                .await
+            })?;
+        Ok(rows
+            .into_iter()
+            .map(|(arm, query, seeds, baseline, value)| ChangeRow {
+                arm,
+                query,
+                seeds: seeds as u32,
+                baseline,
+                value,
             })
             .collect())
     }

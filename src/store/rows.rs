@@ -115,6 +115,22 @@ pub struct ArtifactRow {
     pub bytes: Vec<u8>,
 }
 
+/// A query that an arm ranks otherwise than the baseline. Ordered by arm position, then from the largest
+/// gain to the largest loss.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangeRow {
+    /// Arm.
+    pub arm: String,
+    /// File name of the query.
+    pub query: String,
+    /// Seeds that both finished.
+    pub seeds: u32,
+    /// Mean average precision of the baseline over those seeds.
+    pub baseline: f64,
+    /// The arm's.
+    pub value: f64,
+}
+
 /// A stage of a study's runs and what it cost.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StageRow {
@@ -143,6 +159,8 @@ pub struct StudyData {
     pub defs: Vec<MetricDef>,
     /// Pictures, by arm position, seed, name.
     pub artifacts: Vec<ArtifactRow>,
+    /// Queries that each arm improves and hurts most against the baseline.
+    pub changes: Vec<ChangeRow>,
     /// Stages that the study's runs use, by kind, then key.
     pub stages: Vec<StageRow>,
 }

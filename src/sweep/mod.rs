@@ -1,6 +1,7 @@
 //! From a study to finished runs: plan, schedule, worker processes, the database kept up to date. The
 //! report is not made here. Training itself is `src/worker`'s.
 
+pub mod errand;
 mod error;
 pub mod forecast;
 pub mod forks;

@@ -313,7 +313,8 @@ fn missing(stages: &Stages, state: RunState, spec: &RunSpec) -> Vec<StageKind> {
     if !there(StageKind::Evaluation, &spec.stages.evaluation) {
         found.push(StageKind::Evaluation);
     }
-    if joint && settings.pictures.grid > 0 && !there(StageKind::Pictures, &spec.stages.pictures) {
+    let drawn = settings.pictures.ranked > 0 || joint && settings.pictures.grid > 0;
+    if drawn && !there(StageKind::Pictures, &spec.stages.pictures) {
         found.push(StageKind::Pictures);
     }
     found

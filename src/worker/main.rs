@@ -1,13 +1,14 @@
 //! `dgnet-worker`: trains, evaluates and draws pictures, one process per piece of work. `dgnet sweep`
 //! starts it; nobody needs to call it by hand.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
-use dgnet_worker::run::{self as worker, Exit, Stop};
+use dgnet_worker::run::{self as worker, Exit, Stop, WorkerError};
 
 /// Trains and evaluates one piece of a study. Started by `dgnet sweep`.
 #[derive(Parser)]
@@ -48,6 +49,11 @@ enum Work {
         /// The run folder.
         folder: PathBuf,
     },
+    /// Draw pictures or a data set with a trained run; `dgnet generate` says what.
+    Generate {
+        /// The request, JSON.
+        request: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -66,10 +72,19 @@ fn main() -> ExitCode {
         Work::Prefix { job, steps } => worker::prefix(&arguments.runs, job, *steps, &stop),
         Work::Generator { job } => worker::generator(&arguments.runs, job, &stop),
         Work::Run { folder } => worker::run(&arguments.runs, folder, &stop),
+        Work::Generate { request } => worker::generate(&arguments.runs, request, &stop),
     };
     let exit = outcome.unwrap_or_else(|error| {
-        tracing::error!("{error}");
-        Exit::Failed
+        // a request is answered on the terminal, as `dgnet` would
+        if matches!(arguments.work, Work::Generate { .. }) {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+        } else {
+            tracing::error!("{error}");
+        }
+        match error {
+            WorkerError::Refused(_) | WorkerError::Data(_) => Exit::Refused,
+            _ => Exit::Failed,
+        }
     });
     ExitCode::from(exit as u8)
 }

@@ -35,6 +35,21 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
         "csv",
     ]);
     assert_eq!(others.lines().nth(1), Some("12"), "four values for each of three runs");
+    // quality of generated images: shares that sum to 1, and distances on named features
+    let shares = place.succeed(&[
+        "query",
+        "select round(sum(value), 9), min(value) >= 0 from last_values where metric like 'swap_error_%' group by arm",
+        "--format",
+        "csv",
+    ]);
+    assert_eq!(shares.lines().skip(1).collect::<Vec<_>>(), ["1,1", "1,1"], "{shares}");
+    let measured = place.succeed(&[
+        "query",
+        "select distinct metric from last_values where arm = 'full' and value >= 0 and (metric like 'frechet%' or metric like 'diversity%') order by 1",
+        "--format",
+        "csv",
+    ]);
+    assert_eq!(measured, "metric\ndiversity\ndiversity_real\nfrechet_teacher\n");
     let best = place.succeed(&[
         "runs",
         "--where",
@@ -53,7 +68,9 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     let ranking = place.succeed(&ranking);
     assert!(ranking.starts_with("| study | arm | seeds |"), "{ranking}");
     assert_eq!(ranking.lines().count(), 5, "{ranking}");
-    for (name, rows) in [("pictures", 3), ("cost", 4), ("hard_queries", 2), ("trouble", 1)] {
+    for (name, rows) in
+        [("pictures", 3), ("cost", 4), ("hard_queries", 2), ("changed_queries", 1), ("trouble", 1)]
+    {
         let answer = place.succeed(&["query", "--name", name, "--format", "csv"]);
         assert!(answer.lines().count() >= rows, "{name}: {answer}");
     }
@@ -63,6 +80,12 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     assert!(page.contains("does it run?"));
     assert!(!page.contains("<script>alert(1)</script>"), "a label must stay text");
     assert!(page.contains("data:image/png;base64"));
+    for arm in ["full", "hard_labels", "teacher_only"] {
+        let list = format!("alt=\"Ranked list of {arm}, seed 1, step ");
+        assert!(page.contains(&list), "{arm} has no ranked list");
+    }
+    assert!(page.contains(" right, first right at rank "), "a list states its finding");
+    assert!(page.contains("Quality of generated pictures"));
     assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline");
 
     let stages = || {
@@ -350,6 +373,7 @@ fn the_run_folder_is_complete_by_itself() {
         "metrics-1.jsonl",
         "queries.jsonl",
         "images/swap_grid.png",
+        "images/ranked_01.jpg",
     ] {
         assert!(folder.join(file).exists(), "{file} is missing");
     }

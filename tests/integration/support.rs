@@ -100,7 +100,10 @@ pub fn fingerprint(place: &Place) -> String {
         }) {
             for file in std::fs::read_dir(stage.path()).unwrap().flatten() {
                 let name = file.file_name().to_string_lossy().into_owned();
-                if [".safetensors", ".png", "result.json"].iter().any(|end| name.ends_with(end)) {
+                if [".safetensors", ".png", ".jpg", "result.json"]
+                    .iter()
+                    .any(|end| name.ends_with(end))
+                {
                     files.push(file.path());
                 }
             }

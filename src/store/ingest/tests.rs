@@ -165,6 +165,58 @@ fn a_rebuilt_database_equals_the_live_one() {
 }
 
 #[test]
+fn queries_gain_and_lose_by_their_mean_over_common_seeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let specs = [
+        spec("s", "full", 1, "aaaaaaaa"),
+        spec("s", "full", 2, "bbbbbbbb"),
+        spec("s", "full", 3, "cccccccc"),
+        spec("s", "rgb", 1, "dddddddd"),
+        spec("s", "rgb", 2, "eeeeeeee"),
+    ];
+    let cells: Vec<(&str, u64, &RunSpec)> =
+        specs.iter().map(|spec| (spec.arm.as_str(), spec.seed, spec)).collect();
+    study(root, &cells);
+    let mut writer = Writer::open(root).unwrap().unwrap();
+    for spec in &specs {
+        let run = RunDir::create(root, spec).unwrap();
+        let mut lines = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
+        // the third seed of the baseline has no partner and must not count
+        let base = if spec.seed == 3 { 0.9 } else { 0.4 };
+        let gain = |rgb: f64| if spec.arm == "rgb" { rgb * spec.seed as f64 } else { 0.0 };
+        let gains =
+            [("q1", 0.1), ("q2", 0.02), ("q3", 0.0), ("q4", -0.04), ("q5", -0.2), ("q6", 0.01)];
+        let line = |step, (query, rgb): (&str, f64)| QueryLine {
+            step,
+            query: query.into(),
+            ap: Some(base + gain(rgb)),
+            first_hit: Some(1),
+        };
+        let earlier: Vec<_> = gains.iter().map(|(query, rgb)| line(2, (query, -rgb))).collect();
+        lines.queries(&earlier).unwrap();
+        lines.queries(&gains.map(|gain| line(5, gain))).unwrap();
+        // without a true match in one of two seeds
+        let ap = (spec.seed == 1).then(|| base + gain(0.05));
+        lines.queries(&[QueryLine { step: 5, query: "q7".into(), ap, first_hit: None }]).unwrap();
+        lines.end(&end(EndState::Done, 1, 5)).unwrap();
+        writer.tail(&run).unwrap();
+    }
+    writer.study("s").unwrap();
+    writer.close().unwrap();
+    let changes = Db::open_read(&Db::file(root)).unwrap().changes("s", 2).unwrap();
+    let told: Vec<(&str, u32, i64)> = changes
+        .iter()
+        .map(|row| {
+            let points = ((row.value - row.baseline) * 1000.0).round() as i64;
+            (row.query.as_str(), row.seeds, points)
+        })
+        .collect();
+    assert_eq!(told, [("q1", 2, 150), ("q7", 1, 50), ("q4", 2, -60), ("q5", 2, -300)]);
+    assert!(changes.iter().all(|row| row.arm == "rgb" && (row.baseline - 0.4).abs() < 1e-12));
+}
+
+#[test]
 fn there_is_one_writer_and_readers_read_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -5,6 +5,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::rank::with_mirror;
 use dgnet::data::loader::Images;
+use dgnet::data::pixels::{Rgb8, normalise};
 
 /// Feature halves of many photos, image and mirror image joined, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,18 @@ pub fn gather(images: &Images, indices: &[usize], device: Device) -> Tensor {
     let (height, width) = images.size();
     let dims = [indices.len() as i64, 3, height as i64, width as i64];
     Tensor::from_slice(&images.normalised(indices)).view(dims).to_device(device)
+}
+
+/// Pictures of one size as the networks see them.
+///
+/// # Shapes
+/// (N, 3, H, W), normalised
+#[must_use]
+pub fn tensor_of(pictures: &[Rgb8], device: Device) -> Tensor {
+    let (height, width) = pictures.first().map_or((0, 0), |first| (first.height, first.width));
+    let values: Vec<f32> = pictures.iter().flat_map(normalise).collect();
+    let dims = [pictures.len() as i64, 3, height as i64, width as i64];
+    Tensor::from_slice(&values).view(dims).to_device(device)
 }
 
 /// Features of every photo. `halves` gives the primary half and, where the network has one, the fine

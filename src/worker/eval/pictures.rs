@@ -8,20 +8,21 @@ use tch::Device;
 use super::swap::{HeldOut, Pair, generate, pictures, truths};
 use crate::model::appearance::AppearanceEncoder;
 use crate::model::generator::Generator;
-use dgnet::data::DataError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::pixels::{Rgb8, grid};
 use dgnet::data::rng::Rng;
+use dgnet::data::{DataError, Photo};
 
 /// White pixels between the pictures of a grid.
 const GAP: usize = 3;
 
-/// The same held-out photos for every arm and seed, each of another person.
-fn choose(held_out: &HeldOut, count: usize, stream: &str) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..held_out.photos.len()).collect();
+/// `count` of the photos, each of another person; the same for every arm and seed.
+#[must_use]
+pub fn spread(photos: &[Photo], count: usize, stream: &str) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..photos.len()).collect();
     Rng::new(0, stream, 0).shuffle(&mut order);
     let mut people = BTreeSet::new();
-    order.retain(|&i| people.insert(held_out.photos[i].person));
+    order.retain(|&i| people.insert(photos[i].person));
     order.truncate(count);
     order
 }
@@ -36,8 +37,8 @@ pub fn swap_grid(
     size: usize,
     device: Device,
 ) -> Result<Rgb8, DataError> {
-    let columns = choose(held_out, size, "grid.appearance");
-    let rows = choose(held_out, size, "grid.structure");
+    let columns = spread(&held_out.photos, size, "grid.appearance");
+    let rows = spread(&held_out.photos, size, "grid.structure");
     let (height, width) = held_out.images.size();
     let blank = Rgb8::filled(height, width, [255; 3]);
     let photo = |i: usize| held_out.images.picture(i);

@@ -71,7 +71,7 @@ fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<
 }
 
 /// The dot product, summed in 64 bits in a fixed order.
-fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
+pub(super) fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
     // Four sums at once, because each addition of one sum would wait for the last.
     let mut sums = [0.0_f64; 4];
     let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));

@@ -56,6 +56,19 @@ pub struct SwapScores {
     pub source_psnr: f64,
 }
 
+impl SwapScores {
+    /// The scores under their names.
+    #[must_use]
+    pub fn metrics(self) -> BTreeMap<&'static str, f64> {
+        BTreeMap::from([
+            ("swap_psnr", self.psnr),
+            ("swap_ssim", self.ssim),
+            ("swap_nearer", self.nearer),
+            ("swap_psnr_copy", self.source_psnr),
+        ])
+    }
+}
+
 /// `count` pairs of different persons. The draw depends on nothing but the photos, so every arm and
 /// seed is scored on the same pairs.
 #[must_use]
@@ -183,17 +196,4 @@ pub fn reconstruction_ratio(
         blind += distance(mean);
     }
     own / blind
-}
-
-/// The metrics of this module under their names.
-#[must_use]
-pub fn metrics(scores: Option<SwapScores>, ratio: f64) -> BTreeMap<&'static str, f64> {
-    let mut named = BTreeMap::from([("recon_l1_ratio", ratio)]);
-    if let Some(scores) = scores {
-        named.insert("swap_psnr", scores.psnr);
-        named.insert("swap_ssim", scores.ssim);
-        named.insert("swap_nearer", scores.nearer);
-        named.insert("swap_psnr_copy", scores.source_psnr);
-    }
-    named
 }

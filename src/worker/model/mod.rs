@@ -6,6 +6,7 @@ pub mod block;
 pub mod decoder;
 pub mod discriminator;
 pub mod generator;
+pub mod inception;
 pub mod layers;
 pub mod resnet;
 pub mod structure;

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::{Job, WorkerError};
+use super::{quality, ranked};
 use crate::eval::rank::{Evaluation, Features, evaluate, pooled, reranked};
-use crate::eval::{features, pictures, swap};
+use crate::eval::{features, pictures};
 use crate::model::teacher::TeacherNet;
 use crate::train::step::Networks;
 use dgnet::data::Photo;
@@ -22,6 +24,7 @@ use dgnet::store::{RunWriter, StageKind};
 
 const RESULT: &str = "result.json";
 const GRID: &str = "swap_grid.png";
+const LINES: &str = "pictures.json";
 
 /// What is evaluated.
 pub enum Model<'a> {
@@ -38,6 +41,14 @@ pub struct Ranked {
     /// By both halves, by each alone; for one head only `both` counts.
     evaluation: Evaluation,
     heads: usize,
+}
+
+/// What an evaluation leaves for the pictures.
+pub struct Judged {
+    /// How every query was ranked.
+    queries: Vec<QueryLine>,
+    /// Features of queries and gallery, where they were just computed.
+    features: Option<[Features; 2]>,
 }
 
 /// What the evaluation stage holds.
@@ -107,7 +118,7 @@ fn extract(job: &Job, images: &Images, model: &Model) -> Features {
 /// Ranks the gallery for every query (single query, official protocol).
 pub fn rank(job: &Job, model: &Model) -> Result<Ranked, WorkerError> {
     let [query, gallery] = searched(job, model)?;
-    ranked(job, model, &query, &gallery)
+    ranking(job, model, &query, &gallery)
 }
 
 /// Features of the queries and of the gallery.
@@ -115,7 +126,7 @@ fn searched(job: &Job, model: &Model) -> Result<[Features; 2], WorkerError> {
     Ok([extract(job, &*job.query()?, model), extract(job, &*job.gallery()?, model)])
 }
 
-fn ranked(
+fn ranking(
     job: &Job,
     model: &Model,
     query: &Features,
@@ -135,11 +146,15 @@ pub fn evaluation(
     model: &Model,
     step: u64,
     writer: &mut RunWriter,
-) -> Result<(), WorkerError> {
+) -> Result<Judged, WorkerError> {
     let key = &job.spec.stages.evaluation;
     writer.heartbeat("evaluation", step, step)?;
+    let mut features = None;
     let stage = job.stage(StageKind::Evaluation, key, |folder| {
-        Ok(write_json(&folder.join(RESULT), &evaluate_all(job, model, step)?)?)
+        let searched = searched(job, model)?;
+        write_json(&folder.join(RESULT), &evaluate_all(job, model, step, &searched)?)?;
+        features = Some(searched);
+        Ok(())
     })?;
     let Some(evaluated) = read_json::<Evaluated>(&stage.join(RESULT))? else {
         return Err(WorkerError::Missing { kind: "evaluation", key: key.clone() });
@@ -148,16 +163,21 @@ pub fn evaluation(
         evaluated.metrics.iter().map(|(name, value)| (name.as_str(), value.0)).collect();
     writer.metrics(step, &values)?;
     writer.queries(&evaluated.queries)?;
-    Ok(writer.flush()?)
+    writer.flush()?;
+    Ok(Judged { queries: evaluated.queries, features })
 }
 
-fn evaluate_all(job: &Job, model: &Model, step: u64) -> Result<Evaluated, WorkerError> {
-    let [query, gallery] = searched(job, model)?;
-    let ranked = ranked(job, model, &query, &gallery)?;
+fn evaluate_all(
+    job: &Job,
+    model: &Model,
+    step: u64,
+    [query, gallery]: &[Features; 2],
+) -> Result<Evaluated, WorkerError> {
+    let ranked = ranking(job, model, query, gallery)?;
     let mut values = ranked.metrics();
-    values.extend(other_protocols(job, model, &query, &gallery)?);
+    values.extend(other_protocols(job, model, query, gallery)?);
     if let Model::Joint(networks) = model {
-        values.extend(swap_metrics(job, networks)?);
+        values.extend(quality::metrics(job, networks)?);
     }
     let metrics =
         values.into_iter().map(|(name, value)| (name.to_owned(), Number(value))).collect();
@@ -189,74 +209,74 @@ fn other_protocols(
     Ok(values)
 }
 
-fn swap_metrics(
-    job: &Job,
-    networks: &Networks,
-) -> Result<BTreeMap<&'static str, f64>, WorkerError> {
-    let settings = &job.spec.settings.eval;
-    let (encoder, generator) = (networks.code_encoder(), &networks.generator);
-    let held_out = job.held_out()?;
-    let scores = match &job.truth {
-        Some(truth) if settings.swap_pairs > 0 => {
-            let pairs = swap::pairs(&held_out.photos, settings.swap_pairs as usize);
-            let swaps = swap::truths(&held_out, truth, &pairs)?;
-            Some(swap::score(
-                encoder,
-                generator,
-                &held_out.images,
-                &swaps,
-                settings.batch,
-                job.device,
-            ))
-        }
-        _ => None,
-    };
-    let mean = swap::mean_image(&job.train, job.device);
-    let ratio =
-        swap::reconstruction_ratio(encoder, generator, &held_out.images, &mean, settings.batch);
-    Ok(swap::metrics(scores, ratio))
-}
-
-/// The picture stage: the swap grid.
+/// The picture stage: ranked lists, and for DG-Net the swap grid.
 pub fn pictures(
     job: &Job,
-    networks: &Networks,
+    model: &Model,
     step: u64,
+    judged: &Judged,
     writer: &mut RunWriter,
 ) -> Result<(), WorkerError> {
-    let size = job.spec.settings.pictures.grid as usize;
-    if size == 0 {
+    let settings = &job.spec.settings.pictures;
+    let (grid, lists) = (settings.grid as usize, settings.ranked as usize);
+    let networks = match model {
+        Model::Joint(networks) if grid > 0 => Some(networks),
+        _ => None,
+    };
+    if networks.is_none() && lists == 0 {
         return Ok(());
     }
     let key = &job.spec.stages.pictures;
+    let there = job.stages.published(StageKind::Pictures, key);
+    if there.is_some_and(|stage| !stage.join(LINES).is_file()) {
+        // an earlier version drew it, without a list of what there is
+        job.stages.set_aside(StageKind::Pictures, key);
+    }
     let stage = job.stage(StageKind::Pictures, key, |folder| {
-        let (encoder, generator) = (networks.code_encoder(), &networks.generator);
-        let held_out = job.held_out()?;
-        let grid = pictures::swap_grid(
-            encoder,
-            generator,
-            &held_out,
-            job.truth.as_ref(),
-            size,
-            job.device,
-        )?;
-        Ok(write_atomic(&folder.join(GRID), &encode_png(&grid)?)?)
+        let mut lines = Vec::new();
+        if let Some(networks) = networks {
+            lines.push(swap_grid(job, networks, grid, step, folder)?);
+        }
+        if lists > 0 {
+            let again = if judged.features.is_none() { Some(searched(job, model)?) } else { None };
+            if let Some(features) = judged.features.as_ref().or(again.as_ref()) {
+                lines.extend(ranked::draw(job, features, &judged.queries, (lists, step), folder)?);
+            }
+        }
+        Ok(write_json(&folder.join(LINES), &lines)?)
     })?;
-    let truth = if job.truth.is_some() {
-        "; to the right the same pairs as they would truly look"
-    } else {
-        ""
+    let Some(lines) = read_json::<Vec<ArtifactLine>>(&stage.join(LINES))? else {
+        return Err(WorkerError::Missing { kind: "pictures", key: key.clone() });
     };
-    let line = ArtifactLine {
+    for line in lines {
+        let path = stage.join(&line.name);
+        let bytes = fs::read(&path).map_err(dgnet::store::StoreError::io("read", &path))?;
+        writer.artifact(&line, &bytes)?;
+    }
+    Ok(())
+}
+
+fn swap_grid(
+    job: &Job,
+    networks: &Networks,
+    size: usize,
+    step: u64,
+    folder: &Path,
+) -> Result<ArtifactLine, WorkerError> {
+    let (encoder, generator) = (networks.code_encoder(), &networks.generator);
+    let held_out = job.held_out()?;
+    let truth = job.truth.as_ref();
+    let grid = pictures::swap_grid(encoder, generator, &held_out, truth, size, job.device)?;
+    write_atomic(&folder.join(GRID), &encode_png(&grid)?)?;
+    let beside =
+        if truth.is_some() { "; to the right the same pairs as they would truly look" } else { "" };
+    Ok(ArtifactLine {
         name: GRID.to_owned(),
         kind: "swap_grid".to_owned(),
         step,
         media_type: "image/png".to_owned(),
         caption: format!(
-            "generated images of held-out persons: columns give the appearance, rows the structure{truth}"
+            "generated images of held-out persons: columns give the appearance, rows the structure{beside}"
         ),
-    };
-    let path = stage.join(GRID);
-    let bytes = fs::read(&path).map_err(dgnet::store::StoreError::io("read", &path))?;
-    Ok(writer.artifact(&line, &bytes)?)
+    })
 }

@@ -49,6 +49,9 @@ pub enum WorkerError {
     /// The teacher does not fit the data.
     #[error("{0}")]
     Teacher(String),
+    /// What was asked for cannot be done as it is.
+    #[error("{0}")]
+    Refused(String),
     /// A panic, most often an error of libtorch.
     #[error("internal error: {0}")]
     Panic(String),
@@ -108,12 +111,7 @@ impl Job {
         let device = compute::device(settings.train.device)?;
         compute::configure(&settings.train, device);
         let stages = Stages::new(runs);
-        let root = match &settings.data.path {
-            Some(path) => PathBuf::from(path),
-            None => stages.published(StageKind::Data, &spec.stages.data).ok_or_else(|| {
-                WorkerError::Missing { kind: "data set", key: spec.stages.data.clone() }
-            })?,
-        };
+        let root = data_root(&spec, &stages)?;
         let dataset = layout::read(&root)?;
         let truth = Truth::open(&root)?;
         let classes = dataset.classes();
@@ -211,6 +209,16 @@ impl Job {
     pub fn people(&self) -> Vec<i64> {
         self.classes.keys().copied().collect()
     }
+}
+
+/// Where the photos of a run lie.
+pub fn data_root(spec: &RunSpec, stages: &Stages) -> Result<PathBuf, WorkerError> {
+    if let Some(path) = &spec.settings.data.path {
+        return Ok(PathBuf::from(path));
+    }
+    let key = &spec.stages.data;
+    let missing = || WorkerError::Missing { kind: "data set", key: key.clone() };
+    stages.published(StageKind::Data, key).ok_or_else(missing)
 }
 
 fn bytes(images: &Images) -> usize {

@@ -2,14 +2,19 @@
 //! `dgnet-worker`, a process per run.
 
 pub mod finish;
+pub mod generate;
 pub mod job;
 pub mod prefix;
 pub mod provenance;
+pub mod quality;
+pub mod ranked;
 pub mod teaching;
+pub mod trained;
 pub mod training;
 
 use std::path::Path;
 
+pub use generate::generate;
 pub use job::{Job, Stop, WorkerError};
 
 use dgnet::spec::identity::generator_settings;
@@ -27,6 +32,8 @@ pub enum Exit {
     Done = 0,
     /// An error, recorded in `end.json` where there is a run.
     Failed = 1,
+    /// A request that cannot be met as it is.
+    Refused = 2,
     /// A loss was not finite; recorded.
     Diverged = 3,
     /// Another process holds the lock.
@@ -117,6 +124,8 @@ fn attempt(runs: &Path, dir: &RunDir, stop: &Stop) -> Result<Phase, WorkerError>
 /// A DG-Net run.
 fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
     let steps = job.spec.settings.train.steps;
+    // weights that do not fit are found now, not at the end of a training
+    quality::inception(job)?;
     let mut session = training::Session::open(job, dir, &dir.forks()?, steps)?;
     let mut writer = RunWriter::begin(dir.path(), &session.begin(dir, steps)?)?;
     for complaint in session.complaints() {
@@ -130,8 +139,9 @@ fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
         }
     }
     let trainer = session.into_trainer();
-    finish::evaluation(job, &finish::Model::Joint(&trainer.networks), steps, &mut writer)?;
-    finish::pictures(job, &trainer.networks, steps, &mut writer)?;
+    let model = finish::Model::Joint(&trainer.networks);
+    let judged = finish::evaluation(job, &model, steps, &mut writer)?;
+    finish::pictures(job, &model, steps, &judged, &mut writer)?;
     writer.heartbeat("pictures", steps, steps)?;
     writer.sync()?;
     Ok(Phase::Complete)
@@ -148,8 +158,10 @@ fn teacher_only(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
     let mut writer =
         RunWriter::begin(dir.path(), &provenance::begin(job.device, attempt, 0, steps))?;
     teaching::copy_metrics(job, &mut writer)?;
-    finish::evaluation(job, &finish::Model::Teacher(teacher), steps, &mut writer)?;
-    writer.heartbeat("evaluation", steps, steps)?;
+    let model = finish::Model::Teacher(teacher);
+    let judged = finish::evaluation(job, &model, steps, &mut writer)?;
+    finish::pictures(job, &model, steps, &judged, &mut writer)?;
+    writer.heartbeat("pictures", steps, steps)?;
     writer.sync()?;
     Ok(Phase::Complete)
 }

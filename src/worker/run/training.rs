@@ -49,7 +49,7 @@ struct Taken {
 }
 
 /// Whether the step will ask a teacher network at all.
-fn asks_teacher(settings: &Settings) -> bool {
+pub(super) fn asks_teacher(settings: &Settings) -> bool {
     let by_network =
         !matches!(settings.teacher.labels, TeacherLabels::Static | TeacherLabels::Uniform);
     settings.loss.lambda_prim > 0.0 && by_network

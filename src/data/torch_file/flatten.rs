@@ -51,7 +51,7 @@ impl Walk<'_> {
                         }
                         Value::Text(key) => drop(below(key)?),
                         Value::Int(key) => {
-                            self.visit(value, &below(&key.to_string())?, depth + 1)?
+                            self.visit(value, &below(&key.to_string())?, depth + 1)?;
                         }
                         // such a key names nothing that we look for
                         _ => {}

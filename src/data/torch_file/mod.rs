@@ -136,10 +136,11 @@ impl Refusal {
     }
 }
 
-/// Whether a file that begins with these bytes claims to be PyTorch's; four are enough.
+/// Whether a file that begins with these bytes claims to be PyTorch's; nine are enough. The length at
+/// the beginning of a safetensors file can look like a pickle, but a brace follows it.
 #[must_use]
 pub fn is_torch(beginning: &[u8]) -> bool {
-    zip::is_zip(beginning) || legacy::is_pickle(beginning)
+    zip::is_zip(beginning) || legacy::is_pickle(beginning) && beginning.get(8) != Some(&b'{')
 }
 
 /// Reads every tensor of a file.

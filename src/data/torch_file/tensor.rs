@@ -108,7 +108,9 @@ impl View {
             bytes.chunks_exact_mut(width).for_each(<[u8]>::reverse);
         }
         if dtype == Dtype::Bool {
-            bytes.iter_mut().for_each(|byte| *byte = u8::from(*byte != 0));
+            for byte in &mut bytes {
+                *byte = u8::from(*byte != 0);
+            }
         }
         Ok(TorchTensor { dtype, shape: self.shape.clone(), bytes })
     }

@@ -47,6 +47,14 @@ fn every_kind_of_tensor_is_read_from_every_format() {
     assert!(parse(LEGACY).unwrap() == zip, "the format before 1.6");
 }
 
+#[test]
+fn content_tells_pytorchs_files_from_safetensors() {
+    assert!([ZIP, PROTOCOL_4, LEGACY].into_iter().all(is_torch));
+    // a header of 640 bytes: its length begins like a pickle of protocol 2
+    assert!(!is_torch(b"\x80\x02\0\0\0\0\0\0{\"model.conv1"));
+    assert!(!is_torch(b"") && !is_torch(b"\x89PNG\r\n\x1a\n"));
+}
+
 /// A file of the old format around a pickle's instructions.
 fn legacy(program: &[u8], storages: &[(&str, &[u8], u64)]) -> Vec<u8> {
     let mut file =

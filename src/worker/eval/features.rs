@@ -3,7 +3,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::rank::with_mirror;
+use super::rank::{Features, Label, with_mirror};
+use dgnet::data::Photo;
 use dgnet::data::loader::Images;
 
 /// Feature halves of many photos, image and mirror image joined, row-major.
@@ -15,6 +16,31 @@ pub struct Halves {
     pub fine: Vec<f32>,
     /// Length of one half.
     pub dims: usize,
+}
+
+impl Halves {
+    /// No photos yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { primary: Vec::new(), fine: Vec::new(), dims: 0 }
+    }
+
+    /// Appends the features of further photos by the same network.
+    pub fn extend(&mut self, more: Self) {
+        self.primary.extend(more.primary);
+        self.fine.extend(more.fine);
+        self.dims = self.dims.max(more.dims);
+    }
+
+    /// With person and camera of every photo, ready to be ranked. Where there is one head, zeros stand
+    /// in for the fine half, and the fine weight drops out of the ranking.
+    #[must_use]
+    pub fn labelled(self, photos: &[Photo]) -> Features {
+        let label = |photo: &Photo| Label { person: photo.person, camera: photo.camera };
+        let fine = if self.fine.is_empty() { vec![0.0; self.primary.len()] } else { self.fine };
+        let labels = photos.iter().map(label).collect();
+        Features { labels, primary: self.primary, fine, dims: self.dims }
+    }
 }
 
 /// Photos `from..to` as the networks see them.
@@ -45,7 +71,7 @@ pub fn extract(
     halves: impl Fn(&Tensor) -> (Tensor, Option<Tensor>),
 ) -> Halves {
     let batch = batch.max(1) as usize;
-    let mut all = Halves { primary: Vec::new(), fine: Vec::new(), dims: 0 };
+    let mut all = Halves::none();
     for from in (0..images.len()).step_by(batch) {
         let to = (from + batch).min(images.len());
         let x = photos(images, from, to, device);

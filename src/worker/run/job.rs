@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::provenance::cpu_seconds;
+use crate::eval::rank::ShapeError;
 use crate::eval::swap::HeldOut;
 use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
@@ -45,6 +46,12 @@ pub enum WorkerError {
     /// The teacher does not fit the data.
     #[error("{0}")]
     Teacher(String),
+    /// A file that is asked about holds something else.
+    #[error("{0}")]
+    Refused(String),
+    /// Features that do not fit together.
+    #[error("internal error: {0}")]
+    Shape(#[from] ShapeError),
     /// A panic, most often an error of libtorch.
     #[error("internal error: {0}")]
     Panic(String),

@@ -194,7 +194,7 @@ pub struct Appearance {
     pub dropout_fine: f64,
     /// Whether small photos are doubled in size first: auto | never.
     pub upsample: Upsample,
-    /// A safetensors file with the backbone's weights under torchvision's names.
+    /// A safetensors or PyTorch file with the backbone's weights under torchvision's names.
     pub weights: Option<String>,
 }
 
@@ -306,8 +306,12 @@ pub enum TeacherBatchNorm {
 pub struct Teacher {
     /// train | checkpoint | none.
     pub source: TeacherSource,
-    /// The teacher's checkpoint, for `source: checkpoint`.
+    /// The teacher's checkpoint, for `source: checkpoint`: ours, or a PyTorch file with public names.
     pub path: Option<String>,
+    /// Share of the training photos that a teacher from `path` must put into the right class, else the
+    /// run is refused; 0 for any.
+    #[schemars(range(min = 0, max = 1))]
+    pub min_accuracy: f64,
     /// `soft | hard | static | uniform | two_label`.
     pub labels: TeacherLabels,
     /// Statistics of its batch norms while it teaches: batch | running.
@@ -326,7 +330,7 @@ pub struct Teacher {
     /// Dropout before its classifier.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub dropout: f64,
-    /// A safetensors file with the backbone's weights under torchvision's names.
+    /// A safetensors or PyTorch file with the backbone's weights under torchvision's names.
     pub weights: Option<String>,
     /// Passes over the training photos.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -350,6 +354,7 @@ impl Default for Teacher {
         Self {
             source: TeacherSource::Train,
             path: None,
+            min_accuracy: 0.5,
             labels: TeacherLabels::Soft,
             batch_norm: TeacherBatchNorm::Batch,
             backbone: Backbone::Resnet50,

@@ -13,6 +13,7 @@ use super::teaching::{self, copy_lines, read_lines, tensor, write_lines};
 use super::{Phase, finish, provenance};
 use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
 use crate::train::step::{Batch, Draws, Networks, Trainer};
+use crate::train::weights::Weights;
 use dgnet::data::loader::{JointBatch, JointLoader, Prefetch};
 use dgnet::spec::prefix::Course;
 use dgnet::spec::settings::{Settings, TeacherLabels};
@@ -60,7 +61,7 @@ impl Session {
         let (settings, seed) = (&job.spec.settings, job.spec.seed);
         let networks = Networks::new(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.appearance.weights {
-            checkpoint::load_backbone(Path::new(weights), &networks.id_vars)?;
+            Weights::read(Path::new(weights))?.fill_backbone("id", &networks.id_vars)?;
         }
         let course = job.course();
         let asks = asks_teacher(settings) && course.asks_teacher_before(until);

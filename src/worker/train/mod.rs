@@ -6,3 +6,4 @@ pub mod losses;
 pub mod optim;
 pub mod step;
 pub mod teacher;
+pub mod weights;

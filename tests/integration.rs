@@ -6,6 +6,10 @@
 mod architecture;
 #[path = "integration/command_line.rs"]
 mod command_line;
+#[path = "integration/memory.rs"]
+mod memory;
+#[path = "integration/networks.rs"]
+mod networks;
 #[path = "integration/study.rs"]
 mod study;
 #[path = "integration/support.rs"]

@@ -4,6 +4,7 @@
 mod error;
 pub mod forks;
 mod indexing;
+pub mod inquiry;
 mod jobs;
 pub mod plan;
 pub mod process;

@@ -42,6 +42,8 @@ enum Work {
         /// The run folder.
         folder: PathBuf,
     },
+    /// Answer a question about finished networks: JSON on standard input, JSON lines on standard output.
+    Inquire,
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Work::Teacher { job } => worker::teacher(&arguments.runs, job, &stop),
         Work::Prefix { job, steps } => worker::prefix(&arguments.runs, job, *steps, &stop),
         Work::Run { folder } => worker::run(&arguments.runs, folder, &stop),
+        Work::Inquire => Ok(worker::finished::answer(&stop)),
     };
     let exit = outcome.unwrap_or_else(|error| {
         tracing::error!("{error}");

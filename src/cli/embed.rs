@@ -17,8 +17,10 @@ Examples:
   dgnet embed --checkpoint runs/ablations/full/seed-1-0a1b2c3d photo.jpg
   dgnet embed --checkpoint id_00100000.pt --csv --part primary photos/ > features.csv
 
-One line an image: JSON {\"image\": ..., \"feature\": [...]}, or CSV. The feature is the protocol's: image and mirror image
-summed, each half of unit length; `both` is the primary half, then the fine half (a teacher has one half).
+One line an image: JSON {\"image\": ..., \"feature\": [...]}, or CSV. The feature is the protocol's: image and mirror \
+image summed, each half of unit length; `both` is the primary half, then the fine half (a teacher has one half). How \
+the network is built is described by `dgnet eval --help`.
+
 Exit code 3 when an image could not be read; the others are printed.";
 
 /// Print the re-ID features of images.

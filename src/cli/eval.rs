@@ -17,16 +17,18 @@ Examples:
   dgnet eval --checkpoint runs/ablations/full/seed-1-0a1b2c3d
       a finished run on its own data: the numbers that it recorded
   dgnet eval --checkpoint id_00100000.pt --data Market-1501 --data DukeMTMC-reID --beta 0,0.5,1
-      the public release's weights on two sets, three weights of the fine half, features computed once
+      the public release's weights on two sets, three weights of the fine half
   dgnet eval --checkpoint market/id.pt --checkpoint duke/id.pt --data Market --data Duke --json
       all pairs
-  dgnet eval --checkpoint net_last.pth --data Market-1501 --set image.height=256 --rerank
+  dgnet eval --checkpoint net_last.pth --data Market-1501 --set teacher.last_stride=1 --rerank
       a teacher: one head, recognised by its names
   dgnet eval --checkpoint id.pt --base small --data drawn:ids=40,cameras=3
       people that are drawn
 
-Checkpoints are run folders, stages (`runs/.stages/training/KEY`), our safetensors files, and PyTorch files (`.pt`,
-`.pth`), of which tensors are read and nothing is executed. Rates are over queries with a true match.";
+Checkpoints are run folders, stages (`runs/.stages/training/KEY`), our safetensors files, and PyTorch files \
+(`.pt`, `.pth`), of which tensors are read and nothing is executed. What belongs to no run is built from the shapes in \
+its file, with the paper's photo size and strides unless `--base`, `--set` or `--settings` say otherwise. Rates are over \
+queries with a true match.";
 
 /// Evaluate finished networks on any data set: ranks, mAP, mINP.
 #[derive(Debug, clap::Args)]

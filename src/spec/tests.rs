@@ -434,7 +434,22 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "a40438eaad815fa1"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "6ba85d07a7341f76"));
+}
+
+/// A refused run keeps its folder and its settings, so a lowered bound has to be another run.
+#[test]
+fn the_bound_for_a_teacher_counts_where_a_teacher_is_tried() {
+    let read = "teacher.source: checkpoint, teacher.path: t.pt";
+    let text = format!(
+        "study: s\narms:\n  a: {{ {read} }}\n  b: {{ {read}, teacher.min_accuracy: 0 }}\n  \
+         c: {{}}\n  d: {{ teacher.min_accuracy: 0 }}\n"
+    );
+    let dir = folder(&[("s.yaml", text.as_str()), ("t.pt", "1")]);
+    let study = Study::load(&dir.path().join("s.yaml"), &[]).unwrap();
+    let uid = |arm: usize| run_uid(&study.arms[arm].settings, 1, "data");
+    assert_ne!(uid(0), uid(1));
+    assert_eq!(uid(2), uid(3));
 }
 
 #[test]

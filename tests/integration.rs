@@ -8,6 +8,10 @@ mod architecture;
 mod command_line;
 #[path = "integration/generate.rs"]
 mod generate;
+#[path = "integration/memory.rs"]
+mod memory;
+#[path = "integration/networks.rs"]
+mod networks;
 #[path = "integration/study.rs"]
 mod study;
 #[path = "integration/support.rs"]

@@ -21,7 +21,9 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         || error.downcast_ref::<DataError>().is_some_and(of_data)
         || match error.downcast_ref::<SweepError>() {
             Some(SweepError::Store(source)) => of_store(source),
-            Some(SweepError::Data { .. } | SweepError::NoCell { .. }) => true,
+            Some(
+                SweepError::Data { .. } | SweepError::NoCell { .. } | SweepError::NoNetwork { .. },
+            ) => true,
             _ => false,
         }
         || matches!(error.downcast_ref(), Some(ReportError::Store(source)) if of_store(source));

@@ -2,9 +2,12 @@
 
 mod data;
 mod diff;
+mod embed;
+mod eval;
 mod failure;
 mod filter;
 mod generate;
+mod network;
 mod output;
 mod plan;
 mod query;
@@ -29,7 +32,7 @@ const DONE: u8 = 0;
 const FAILED: u8 = 1;
 /// The input was refused before anything ran.
 const BAD_INPUT: u8 = 2;
-/// Some runs failed or diverged.
+/// Some runs failed or diverged, or some images could not be read.
 const RUNS_FAILED: u8 = 3;
 /// Stopped by a signal; the same command goes on.
 const INTERRUPTED: u8 = 130;
@@ -46,7 +49,7 @@ Exit codes:
   0    everything is done
   1    the program or the machine failed (disk full, no worker, ...)
   2    the input was refused before anything ran
-  3    some runs failed or diverged; the others are done
+  3    some runs failed or diverged, or some images could not be read; the others are done
   130  stopped by a signal; the same command goes on from there";
 
 /// Ablation studies of DG-Net: YAML in, trained runs, a database and a report out.
@@ -74,6 +77,8 @@ enum Verb {
     Query(query::Args),
     Report(report::Args),
     Generate(generate::Args),
+    Eval(eval::Args),
+    Embed(embed::Args),
     /// Draw people, check a data set
     #[command(subcommand)]
     Data(data::Verb),
@@ -101,6 +106,8 @@ pub fn main() -> ExitCode {
         Verb::Query(args) => query::run(&args, &runs),
         Verb::Report(args) => report::run(&args, &runs),
         Verb::Generate(args) => generate::run(&args, &runs),
+        Verb::Eval(args) => eval::run(&args, &runs),
+        Verb::Embed(args) => embed::run(&args, &runs),
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
         Verb::Schema(args) => schema::run(&args),

@@ -19,6 +19,7 @@ pub mod pixels;
 pub mod rng;
 pub mod sampler;
 pub mod split;
+pub mod torch_file;
 
 /// One photo of a data set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

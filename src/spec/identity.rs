@@ -118,6 +118,8 @@ fn teacher_alone(a: &mut Settings) {
     a.teacher.labels = Teacher::default().labels;
     a.teacher.batch_norm = Teacher::default().batch_norm;
     teacher_source(&mut a.teacher);
+    // it is evaluated, not believed
+    a.teacher.min_accuracy = Teacher::default().min_accuracy;
 }
 
 /// The teacher's settings as far as its labels are used.
@@ -137,6 +139,8 @@ fn teacher_source(teacher: &mut Teacher) {
         *teacher = Teacher {
             source: teacher.source,
             path: teacher.path.take(),
+            // a run that was refused shall run once the bound is lowered
+            min_accuracy: teacher.min_accuracy,
             labels: teacher.labels,
             batch_norm: teacher.batch_norm,
             backbone: teacher.backbone,
@@ -147,6 +151,7 @@ fn teacher_source(teacher: &mut Teacher) {
         };
     } else {
         teacher.path = None;
+        teacher.min_accuracy = Teacher::default().min_accuracy;
     }
 }
 

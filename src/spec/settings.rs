@@ -208,7 +208,7 @@ pub struct Appearance {
     /// Whether the appearance code is detached (the release), so that the generator's losses do not train
     /// `E_a` through it; `false` follows the paper's equations.
     pub detach_code: bool,
-    /// A safetensors file with the backbone's weights under torchvision's names.
+    /// A safetensors or PyTorch file with the backbone's weights under torchvision's names.
     pub weights: Option<String>,
 }
 
@@ -394,11 +394,15 @@ pub enum TeacherBatchNorm {
 pub struct Teacher {
     /// train | checkpoint | none.
     pub source: TeacherSource,
-    /// The teacher's checkpoint, for `source: checkpoint`.
+    /// The teacher's checkpoint, for `source: checkpoint`: ours, or a PyTorch file with public names.
     pub path: Option<String>,
     /// Teachers that are trained, each from other weights and in another order; their distributions are averaged.
     #[schemars(range(min = 1, max = 64))]
     pub count: u32,
+    /// Share of the training photos that a teacher from `path` must put into the right class, else the
+    /// run is refused; 0 for any.
+    #[schemars(range(min = 0, max = 1))]
+    pub min_accuracy: f64,
     /// `soft | hard | static | uniform | two_label`.
     pub labels: TeacherLabels,
     /// Statistics of its batch norms while it teaches: batch | running.
@@ -417,7 +421,7 @@ pub struct Teacher {
     /// Dropout before its classifier.
     #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
     pub dropout: f64,
-    /// A safetensors file with the backbone's weights under torchvision's names.
+    /// A safetensors or PyTorch file with the backbone's weights under torchvision's names.
     pub weights: Option<String>,
     /// Passes over the training photos.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -442,6 +446,7 @@ impl Default for Teacher {
             source: TeacherSource::Train,
             path: None,
             count: 1,
+            min_accuracy: 0.5,
             labels: TeacherLabels::Soft,
             batch_norm: TeacherBatchNorm::Batch,
             backbone: Backbone::Resnet50,

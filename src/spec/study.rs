@@ -91,6 +91,25 @@ impl Study {
         finish(keys, path, source, &layer, &sets)
     }
 
+    /// Settings without a study: those of a base file, or the defaults, with `key=value` arguments on
+    /// top. Rules between settings are not asked: no run is made of them.
+    pub fn settings(base: Option<&Path>, sets: &[String]) -> Result<Settings, SpecError> {
+        let sets = resolve::read_sets(sets)?;
+        let mut layer = Layer::new();
+        if let Some(path) = base {
+            let source = Arc::new(Source {
+                name: path.display().to_string(),
+                dir: PathBuf::new(),
+                text: format!("extends: {}\n", Json::from(path.to_string_lossy())),
+                has_lines: false,
+            });
+            if let Some(entry) = top_level(&source)?.first() {
+                layer = read_extended(entry, Path::new(""))?;
+            }
+        }
+        Base::new(&layer)?.resolve(&[&sets])
+    }
+
     /// The arm of that name.
     pub fn arm(&self, name: &str) -> Option<&Arm> {
         self.arms.iter().find(|arm| arm.name == name)

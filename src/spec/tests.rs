@@ -539,6 +539,21 @@ fn switches_that_cannot_work_are_refused() {
     }
 }
 
+/// A refused run keeps its folder and its settings, so a lowered bound has to be another run.
+#[test]
+fn the_bound_for_a_teacher_counts_where_a_teacher_is_tried() {
+    let read = "teacher.source: checkpoint, teacher.path: t.pt";
+    let text = format!(
+        "study: s\narms:\n  a: {{ {read} }}\n  b: {{ {read}, teacher.min_accuracy: 0 }}\n  \
+         c: {{}}\n  d: {{ teacher.min_accuracy: 0 }}\n"
+    );
+    let dir = folder(&[("s.yaml", text.as_str()), ("t.pt", "1")]);
+    let study = Study::load(&dir.path().join("s.yaml"), &[]).unwrap();
+    let uid = |arm: usize| run_uid(&study.arms[arm].settings, 1, "data");
+    assert_ne!(uid(0), uid(1));
+    assert_eq!(uid(2), uid(3));
+}
+
 #[test]
 fn weights_are_known_by_their_contents() {
     let text = "study: s\narms:\n  a: { appearance.weights: a.st }\n  b: { appearance.weights: b.st }\n  c: { appearance.weights: c.st }\n";

@@ -1,8 +1,11 @@
 //! Ranking a gallery for queries by the Market-1501 protocol, on rows of scores: junk rules, average
 //! precisions, CMC, mINP. Where the scores come from is not known here.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+
+use serde::{Deserialize, Serialize};
 
 /// What a photo's name says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +39,76 @@ pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
     let hits: Vec<usize> =
         (0..order.len()).filter(|&rank| is_match(query, gallery[order[rank]])).collect();
     of_hits(&hits)
+}
+
+/// As [`rank`], for each camera of the gallery alone: the camera, and how its photos were ranked.
+/// Cameras without a true match are left out.
+#[must_use]
+pub fn rank_by_camera(scores: &[f64], query: Label, gallery: &[Label]) -> Vec<(u32, Ranked)> {
+    // camera -> photos passed so far, ranks of the matches among them
+    let mut cameras: BTreeMap<u32, (usize, Vec<usize>)> = BTreeMap::new();
+    for at in order(scores, query, gallery) {
+        let (passed, hits) = cameras.entry(gallery[at].camera).or_default();
+        if is_match(query, gallery[at]) {
+            hits.push(*passed);
+        }
+        *passed += 1;
+    }
+    let ranked = |(camera, (_, hits)): (u32, (usize, Vec<usize>))| Some((camera, of_hits(&hits)?));
+    cameras.into_iter().filter_map(ranked).collect()
+}
+
+/// How queries of one camera found their persons among the photos of another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CameraPair {
+    /// Camera of the queries.
+    pub query_camera: u32,
+    /// Camera of the gallery photos; all others are left out.
+    pub gallery_camera: u32,
+    /// Queries with a true match there.
+    pub queries: usize,
+    /// Share of them whose first photo is a true match.
+    pub rank1: f64,
+    /// Mean trapezoidal average precision.
+    #[serde(rename = "mAP")]
+    pub map: f64,
+}
+
+/// Every pair of cameras with a usable query, by query camera, then gallery camera. `fill` as for
+/// [`rank_all`].
+#[must_use]
+pub fn camera_pairs(
+    queries: &[Label],
+    gallery: &[Label],
+    threads: usize,
+    fill: &(dyn Fn(usize, &mut [f64]) + Sync),
+) -> Vec<CameraPair> {
+    let ranked = in_parallel(
+        queries.len(),
+        threads,
+        || vec![0.0; gallery.len()],
+        |row, at| {
+            fill(at, row);
+            rank_by_camera(row, queries[at], gallery)
+        },
+    );
+    let mut pairs: BTreeMap<(u32, u32), Vec<Ranked>> = BTreeMap::new();
+    for (query, cameras) in queries.iter().zip(ranked) {
+        for (camera, ranked) in cameras {
+            pairs.entry((query.camera, camera)).or_default().push(ranked);
+        }
+    }
+    let pair = |((query_camera, gallery_camera), ranked): (_, Vec<Ranked>)| {
+        let ranking = Ranking { queries: ranked.into_iter().map(Some).collect() };
+        CameraPair {
+            query_camera,
+            gallery_camera,
+            queries: ranking.valid_queries(),
+            rank1: ranking.rank(1),
+            map: ranking.map(),
+        }
+    };
+    pairs.into_iter().map(pair).collect()
 }
 
 /// Whether a gallery photo is a true match of a query; under the query's camera it is junk as well.
@@ -261,6 +334,23 @@ mod tests {
         assert_eq!(rank(&[f64::NAN, -9.0, 0.5], QUERY, &gallery).unwrap().first_hit, 2);
         assert_eq!(rank(&[0.0, -0.0, -1.0], QUERY, &gallery).unwrap().first_hit, 2);
         assert_eq!(rank(&[f64::NAN; 3], QUERY, &gallery).unwrap().first_hit, 2);
+    }
+
+    #[test]
+    fn cameras_are_ranked_alone_and_pairs_average_over_their_queries() {
+        let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
+        let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
+        let cameras = rank_by_camera(&scores, QUERY, &gallery);
+        let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
+        // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor
+        assert_eq!(found, [(2, 2), (3, 2)]);
+        let queries = labels(&[(7, 1), (3, 1), (9, 1)]);
+        let pairs = camera_pairs(&queries, &gallery, 2, &|_, row| row.copy_from_slice(&scores));
+        let [second, third] = pairs.as_slice() else { panic!("{pairs:?}") };
+        assert_eq!((second.query_camera, second.gallery_camera, second.queries), (1, 2, 2));
+        assert_eq!(second.rank1, 0.5, "person 3 comes first under camera 2, person 7 does not");
+        assert_eq!((third.gallery_camera, third.queries, third.rank1), (3, 2, 0.0));
+        assert!(second.map > third.map);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod error;
 pub mod files;
 pub mod history;
 pub mod ingest;
+pub mod inquiry;
 pub mod query;
 pub mod read;
 pub mod records;

@@ -40,6 +40,22 @@ pub enum SweepError {
         /// Where it should be.
         path: PathBuf,
     },
+    /// No network is where one was named.
+    #[error("cannot evaluate `{}`: {reason}\n  hint: {hint}", path.display())]
+    NoNetwork {
+        /// As named.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A worker went away or said something that is no answer.
+    #[error("the worker failed: {reason}")]
+    Worker {
+        /// How.
+        reason: String,
+    },
     /// The system refuses something.
     #[error("cannot {action}: {source}")]
     System {

@@ -6,6 +6,7 @@ mod error;
 pub mod forecast;
 pub mod forks;
 mod indexing;
+pub mod inquiry;
 mod jobs;
 pub mod plan;
 pub mod process;

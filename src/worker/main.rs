@@ -54,6 +54,8 @@ enum Work {
         /// The request, JSON.
         request: String,
     },
+    /// Answer a question about finished networks: JSON on standard input, JSON lines on standard output.
+    Inquire,
 }
 
 fn main() -> ExitCode {
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Work::Generator { job } => worker::generator(&arguments.runs, job, &stop),
         Work::Run { folder } => worker::run(&arguments.runs, folder, &stop),
         Work::Generate { request } => worker::generate(&arguments.runs, request, &stop),
+        Work::Inquire => Ok(worker::finished::answer(&stop)),
     };
     let exit = outcome.unwrap_or_else(|error| {
         // a request is answered on the terminal, as `dgnet` would

@@ -112,7 +112,10 @@ fn help_teaches() {
     for word in ["sweep", "plan", "query", "report", "Exit codes", "Examples"] {
         assert!(help.contains(word), "{word} is missing from --help");
     }
-    for verb in ["sweep", "run", "plan", "runs", "query", "report", "data", "reindex", "schema"] {
+    for verb in [
+        "sweep", "run", "plan", "runs", "query", "report", "eval", "embed", "data", "reindex",
+        "schema",
+    ] {
         assert!(place.dgnet(&[verb, "--help"]).status.success(), "{verb} --help");
     }
 }

@@ -3,7 +3,8 @@
 
 use tch::{Device, Kind, Tensor};
 
-use super::rank::with_mirror;
+use super::rank::{Features, Label, with_mirror};
+use dgnet::data::Photo;
 use dgnet::data::loader::Images;
 use dgnet::data::pixels::{Rgb8, normalise};
 
@@ -16,6 +17,31 @@ pub struct Halves {
     pub fine: Vec<f32>,
     /// Length of one half.
     pub dims: usize,
+}
+
+impl Halves {
+    /// No photos yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { primary: Vec::new(), fine: Vec::new(), dims: 0 }
+    }
+
+    /// Appends the features of further photos by the same network.
+    pub fn extend(&mut self, more: Self) {
+        self.primary.extend(more.primary);
+        self.fine.extend(more.fine);
+        self.dims = self.dims.max(more.dims);
+    }
+
+    /// With person and camera of every photo, ready to be ranked. Where there is one head, zeros stand
+    /// in for the fine half, and the fine weight drops out of the ranking.
+    #[must_use]
+    pub fn labelled(self, photos: &[Photo]) -> Features {
+        let label = |photo: &Photo| Label { person: photo.person, camera: photo.camera };
+        let fine = if self.fine.is_empty() { vec![0.0; self.primary.len()] } else { self.fine };
+        let labels = photos.iter().map(label).collect();
+        Features { labels, primary: self.primary, fine, dims: self.dims }
+    }
 }
 
 /// Photos `from..to` as the networks see them.
@@ -41,7 +67,6 @@ pub fn gather(images: &Images, indices: &[usize], device: Device) -> Tensor {
 ///
 /// # Shapes
 /// (N, 3, H, W), normalised
-#[must_use]
 pub fn tensor_of(pictures: &[Rgb8], device: Device) -> Tensor {
     let (height, width) = pictures.first().map_or((0, 0), |first| (first.height, first.width));
     let values: Vec<f32> = pictures.iter().flat_map(normalise).collect();
@@ -58,7 +83,7 @@ pub fn extract(
     halves: impl Fn(&Tensor) -> (Tensor, Option<Tensor>),
 ) -> Halves {
     let batch = batch.max(1) as usize;
-    let mut all = Halves { primary: Vec::new(), fine: Vec::new(), dims: 0 };
+    let mut all = Halves::none();
     for from in (0..images.len()).step_by(batch) {
         let to = (from + batch).min(images.len());
         let x = photos(images, from, to, device);

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use dgnet::stats::ranking::rank_all;
-pub use dgnet::stats::ranking::{Label, Ranked, Ranking};
-use dgnet::stats::rerank::{Rerank, rerank};
+pub use dgnet::stats::ranking::{CameraPair, Label, Ranked, Ranking};
+use dgnet::stats::ranking::{camera_pairs, rank_all};
+use dgnet::stats::rerank::{Rerank, Reranker};
 
 /// A number that features are made of. Products are summed in 64 bits either way.
 pub trait Real: Copy + Sync {
@@ -58,11 +58,15 @@ pub fn rank<T: Real>(
     check("query features", queries.len(), query_labels.len(), dims)?;
     check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
     Ok(rank_all(query_labels, gallery_labels, threads, &|query, row| {
-        let query = &queries[query * dims..(query + 1) * dims];
-        for (score, photo) in row.iter_mut().zip(gallery.chunks_exact(dims.max(1))) {
-            *score = dot(query, photo);
-        }
+        score(&queries[query * dims..(query + 1) * dims], gallery, row);
     }))
+}
+
+/// Scores of a query with every gallery photo.
+fn score<T: Real>(query: &[T], gallery: &[T], row: &mut [f64]) {
+    for (score, photo) in row.iter_mut().zip(gallery.chunks_exact(query.len().max(1))) {
+        *score = dot(query, photo);
+    }
 }
 
 fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<(), ShapeError> {
@@ -170,6 +174,15 @@ pub struct Evaluation {
     pub fine: Ranking,
 }
 
+/// Refuses features whose halves and labels do not fit together.
+fn fit(query: &Features, gallery: &Features) -> Result<(), ShapeError> {
+    for (what, features) in [("query features", query), ("gallery features", gallery)] {
+        check(what, features.primary.len(), features.labels.len(), query.dims)?;
+        check(what, features.fine.len(), features.labels.len(), query.dims)?;
+    }
+    Ok(())
+}
+
 /// Ranks by both halves and by each alone.
 ///
 /// # Errors
@@ -180,21 +193,50 @@ pub fn evaluate(
     fine_weight: f32,
     threads: usize,
 ) -> Result<Evaluation, ShapeError> {
-    let dims = query.dims;
-    for (what, features) in [("query features", query), ("gallery features", gallery)] {
-        check(what, features.primary.len(), features.labels.len(), dims)?;
-        check(what, features.fine.len(), features.labels.len(), dims)?;
-    }
-    let by = |queries: &[f32], photos: &[f32], dims: usize| {
-        rank(queries, &query.labels, photos, &gallery.labels, dims, threads)
+    fit(query, gallery)?;
+    let by = |queries: &[f32], photos: &[f32]| {
+        rank(queries, &query.labels, photos, &gallery.labels, query.dims, threads)
     };
-    let joined = compose(&query.primary, &query.fine, dims, fine_weight);
-    let photos = compose(&gallery.primary, &gallery.fine, dims, 1.0);
     Ok(Evaluation {
-        both: by(&joined, &photos, 2 * dims)?,
-        primary: by(&query.primary, &gallery.primary, dims)?,
-        fine: by(&query.fine, &gallery.fine, dims)?,
+        both: by_both(query, gallery, fine_weight, threads)?,
+        primary: by(&query.primary, &gallery.primary)?,
+        fine: by(&query.fine, &gallery.fine)?,
     })
+}
+
+/// Ranks by both halves, the query's fine half weighted.
+///
+/// # Errors
+/// As for [`evaluate`].
+pub fn by_both(
+    query: &Features,
+    gallery: &Features,
+    fine_weight: f32,
+    threads: usize,
+) -> Result<Ranking, ShapeError> {
+    fit(query, gallery)?;
+    let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
+    let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
+    rank(&joined, &query.labels, &photos, &gallery.labels, 2 * query.dims, threads)
+}
+
+/// As [`by_both`], for every pair of a query's and a gallery photo's camera.
+///
+/// # Errors
+/// As for [`evaluate`].
+pub fn by_cameras(
+    query: &Features,
+    gallery: &Features,
+    fine_weight: f32,
+    threads: usize,
+) -> Result<Vec<CameraPair>, ShapeError> {
+    fit(query, gallery)?;
+    let dims = 2 * query.dims;
+    let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
+    let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
+    Ok(camera_pairs(&query.labels, &gallery.labels, threads, &|at, row| {
+        score(&joined[at * dims..(at + 1) * dims], &photos, row);
+    }))
 }
 
 /// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera
@@ -245,11 +287,12 @@ pub fn reranked(
         l2_normalise(&mut rows, dims);
         rows.iter().map(|value| value.wide()).collect()
     };
-    let distances = rerank(&unit(query), &unit(gallery), dims, settings, threads);
-    let photos = gallery.labels.len();
+    let (queries, photos) = (unit(query), unit(gallery));
+    let reranker = Reranker::new(&queries, &photos, dims, settings, threads);
     rank_all(&query.labels, &gallery.labels, threads, &|at, row| {
-        for (score, distance) in row.iter_mut().zip(&distances[at * photos..]) {
-            *score = -distance;
+        reranker.distances(at, row);
+        for distance in row {
+            *distance = -*distance;
         }
     })
 }

@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::job::{Job, WorkerError};
 use super::{quality, ranked};
-use crate::eval::rank::{Evaluation, Features, evaluate, pooled, reranked};
+use crate::eval::rank::{
+    CameraPair, Evaluation, Features, by_both, by_cameras, evaluate, pooled, reranked,
+};
 use crate::eval::{features, pictures};
 use crate::model::teacher::TeacherNet;
 use crate::train::step::Networks;
 use dgnet::data::Photo;
 use dgnet::data::loader::Images;
 use dgnet::data::pixels::encode_png;
-use dgnet::stats::ranking::{Label, Ranking};
+use dgnet::stats::ranking::Ranking;
 use dgnet::stats::rerank::Rerank;
 use dgnet::store::files::{read_json, write_atomic, write_json};
 use dgnet::store::records::{ArtifactLine, Number, QueryLine};
@@ -25,6 +27,8 @@ use dgnet::store::{RunWriter, StageKind};
 const RESULT: &str = "result.json";
 const GRID: &str = "swap_grid.png";
 const LINES: &str = "pictures.json";
+/// In the run folder: how queries of each camera fared among the photos of each other one.
+const CAMERAS: &str = "cameras.json";
 
 /// What is evaluated.
 pub enum Model<'a> {
@@ -56,6 +60,9 @@ pub struct Judged {
 struct Evaluated {
     metrics: BTreeMap<String, Number>,
     queries: Vec<QueryLine>,
+    /// By both halves, for every pair of cameras; empty in stages of earlier versions.
+    #[serde(default)]
+    cameras: Vec<CameraPair>,
 }
 
 impl Ranked {
@@ -104,15 +111,7 @@ fn extract(job: &Job, images: &Images, model: &Model) -> Features {
             features::extract(images, batch, job.device, |x| (teacher.features(x), None))
         }
     };
-    let label = |photo: &Photo| Label { person: photo.person, camera: photo.camera };
-    // one head: its feature stands in for both halves, and the fine weight drops out of the ranking
-    let fine = if found.fine.is_empty() { vec![0.0; found.primary.len()] } else { found.fine };
-    Features {
-        labels: images.photos.iter().map(label).collect(),
-        primary: found.primary,
-        fine,
-        dims: found.dims,
-    }
+    found.labelled(&images.photos)
 }
 
 /// Ranks the gallery for every query (single query, official protocol).
@@ -134,8 +133,7 @@ fn ranking(
 ) -> Result<Ranked, WorkerError> {
     let settings = &job.spec.settings;
     let threads = settings.train.threads.max(1) as usize;
-    let evaluation = evaluate(query, gallery, settings.eval.fine_weight as f32, threads)
-        .map_err(|error| WorkerError::Panic(error.to_string()))?;
+    let evaluation = evaluate(query, gallery, settings.eval.fine_weight as f32, threads)?;
     let heads = if matches!(model, Model::Joint(_)) { 2 } else { 1 };
     Ok(Ranked { queries: job.dataset.query.iter().map(Photo::name).collect(), evaluation, heads })
 }
@@ -163,6 +161,9 @@ pub fn evaluation(
         evaluated.metrics.iter().map(|(name, value)| (name.as_str(), value.0)).collect();
     writer.metrics(step, &values)?;
     writer.queries(&evaluated.queries)?;
+    if !evaluated.cameras.is_empty() {
+        write_json(&writer.run().path().join(CAMERAS), &evaluated.cameras)?;
+    }
     writer.flush()?;
     Ok(Judged { queries: evaluated.queries, features })
 }
@@ -181,7 +182,11 @@ fn evaluate_all(
     }
     let metrics =
         values.into_iter().map(|(name, value)| (name.to_owned(), Number(value))).collect();
-    Ok(Evaluated { metrics, queries: ranked.lines(step) })
+    let settings = &job.spec.settings;
+    let (weight, threads) =
+        (settings.eval.fine_weight as f32, settings.train.threads.max(1) as usize);
+    let cameras = by_cameras(query, gallery, weight, threads)?;
+    Ok(Evaluated { metrics, queries: ranked.lines(step), cameras })
 }
 
 /// The protocols that are asked for beside the official one: multi-query, re-ranking.
@@ -197,9 +202,7 @@ fn other_protocols(
     let mut values = Vec::new();
     if settings.eval.multi_query && !job.dataset.multi_query.is_empty() {
         let photos = extract(job, &job.load(&job.dataset.multi_query)?, model);
-        let both = evaluate(&pooled(query, &photos), gallery, weight, threads)
-            .map_err(|error| WorkerError::Panic(error.to_string()))?
-            .both;
+        let both = by_both(&pooled(query, &photos), gallery, weight, threads)?;
         values.extend([("mAP_multi", both.map()), ("rank1_multi", both.rank(1))]);
     }
     if settings.eval.rerank {

@@ -198,7 +198,12 @@ fn images(trained: &Trained, batch: &[Item]) -> Result<Vec<Rgb8>, WorkerError> {
     let images = Images::load(&photos, height, width, workers, &|_, _| {})?;
     let pairs: Vec<Pair> = (0..batch.len()).map(|at| Pair { i: 2 * at, j: 2 * at + 1 }).collect();
     let networks = &trained.networks;
-    let drawn =
-        swap::generate(networks.code_encoder(), &networks.generator, &images, &pairs, trained.device);
+    let drawn = swap::generate(
+        networks.code_encoder(),
+        &networks.generator,
+        &images,
+        &pairs,
+        trained.device,
+    );
     Ok(swap::pictures(&drawn))
 }

@@ -12,6 +12,7 @@ use tch::Device;
 
 use super::provenance::cpu_seconds;
 use crate::compute::{self, DeviceError};
+use crate::eval::rank::ShapeError;
 use crate::eval::swap::HeldOut;
 use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
@@ -52,6 +53,9 @@ pub enum WorkerError {
     /// What was asked for cannot be done as it is.
     #[error("{0}")]
     Refused(String),
+    /// Features that do not fit together.
+    #[error("internal error: {0}")]
+    Shape(#[from] ShapeError),
     /// A panic, most often an error of libtorch.
     #[error("internal error: {0}")]
     Panic(String),

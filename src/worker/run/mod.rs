@@ -2,6 +2,7 @@
 //! `dgnet-worker`, a process per run.
 
 pub mod finish;
+pub mod finished;
 pub mod generate;
 pub mod job;
 pub mod prefix;

@@ -15,8 +15,9 @@ use crate::eval::frechet::{self, Moments};
 use crate::eval::swap::{self, HeldOut, Pair};
 use crate::eval::{diversity, pictures};
 use crate::model::inception::{FEATURE, Inception};
-use crate::train::checkpoint::{self, CheckpointError};
+use crate::train::checkpoint::CheckpointError;
 use crate::train::step::Networks;
+use crate::train::weights::Weights;
 use dgnet::data::DataError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::pixels::{Rgb8, decode, encode_jpeg};
@@ -120,15 +121,16 @@ fn diversity(job: &Job, networks: &Networks, held_out: &HeldOut) -> Named {
 fn distance(job: &Job, networks: &Networks) -> Result<Option<(&'static str, f64)>, WorkerError> {
     let settings = &job.spec.settings;
     let pairs = shuffled(job.train.len(), settings.eval.frechet_images as usize);
-    let teacher = if training::asks_teacher(settings) { Some(teaching::load(job)?) } else { None };
-    let (name, dims) = match teacher {
+    let asked = training::asks_teacher(settings);
+    let teachers = if asked { teaching::load(job)?.nets } else { Vec::new() };
+    let (name, dims) = match teachers.first() {
         Some(_) => ("frechet_teacher", settings.teacher.feature),
         None => ("frechet_primary", settings.appearance.feature),
     };
     let value = between(job, networks, &pairs, dims.into(), &|_| Ok(None), &|photos| {
         let x = tensor_of(photos, job.device);
-        match &teacher {
-            Some((teacher, ..)) => teacher.features(&x),
+        match teachers.first() {
+            Some(teacher) => teacher.features(&x),
             None => networks.encoder.features(&x).0,
         }
     })?;
@@ -145,16 +147,11 @@ pub fn inception(job: &Job) -> Result<Option<Inception>, WorkerError> {
     let mut vars = VarStore::new(job.device);
     let network = Inception::new(&vars.root());
     vars.freeze();
-    let read = Tensor::read_safetensors(path).map_err(|error| CheckpointError::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let named = read.into_iter().map(|(name, tensor)| (format!("inception.{name}"), tensor));
-    checkpoint::fill(path, "inception", &vars, &named.collect()).map_err(|error| match error {
+    Weights::read(path)?.fill_within(&vars).map_err(|error| match error {
         CheckpointError::Mismatch { path, mismatches, .. } => CheckpointError::Mismatch {
             path,
-            mismatches: mismatches.replace("`inception.", "`"),
-            hint: "the file must hold Inception-v3 under torchvision's names, as `eval.inception_weights` says",
+            mismatches,
+            hint: "the file must hold Inception-v3 under torchvision's names, as `eval.inception_weights` says".to_owned(),
         },
         other => other,
     })?;

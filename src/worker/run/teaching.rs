@@ -16,10 +16,11 @@ use crate::eval::features::gather;
 use crate::model::teacher::TeacherNet;
 use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
 use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
+use crate::train::weights::Weights;
 use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
 use dgnet::data::rng::Rng;
 use dgnet::data::sampler::hold_out;
-use dgnet::spec::settings::TeacherSource;
+use dgnet::spec::settings::{Mode, TeacherSource};
 use dgnet::store::files::create_folder;
 use dgnet::store::records::{MetricLine, Number};
 use dgnet::store::{Pulse, RunLock, RunWriter, StageKind, StoreError};
@@ -28,6 +29,8 @@ use dgnet::store::{Pulse, RunLock, RunWriter, StageKind, StoreError};
 const CHECKPOINT_EPOCHS: u64 = 5;
 /// Batches made ahead of the step.
 const DEPTH: usize = 4;
+/// Training photos, evenly spread, on which a teacher from elsewhere is tried.
+const CHECKED_PHOTOS: usize = 2_048;
 const WEIGHTS: &str = "teacher.safetensors";
 const METRICS: &str = "metrics.jsonl";
 
@@ -115,7 +118,7 @@ impl Course {
         create_folder(folder)?;
         let (net, vars) = build(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.teacher.weights {
-            checkpoint::load_backbone(Path::new(weights), &vars)?;
+            Weights::read(Path::new(weights))?.fill_backbone("teacher", &vars)?;
         }
         let mut trainer = TeacherTrainer::new(net, vars, settings);
         let checkpoints = Checkpoints::new(folder.join("checkpoints"));
@@ -266,7 +269,11 @@ pub struct Teachers {
     pub steps: u64,
 }
 
-/// Loads the teachers that this job's spec asks for.
+/// Loads the teachers that this job's spec asks for; their steps are 0 where a file does not say.
+///
+/// # Errors
+/// Besides unreadable files, `WorkerError::Teacher` for one that was read from elsewhere and does not
+/// know the classes of this training set.
 pub fn load(job: &Job) -> Result<Teachers, WorkerError> {
     let settings = &job.spec.settings;
     let given = settings
@@ -274,33 +281,87 @@ pub fn load(job: &Job) -> Result<Teachers, WorkerError> {
         .path
         .as_ref()
         .filter(|_| settings.teacher.source == TeacherSource::Checkpoint);
-    let path = if let Some(path) = given {
-        PathBuf::from(path)
+    let weights = if let Some(path) = given {
+        Weights::read(Path::new(path))?
     } else {
         let key = &job.spec.stages.teacher;
         let stage = job.stages.published(StageKind::Teacher, key);
-        stage
+        let path = stage
             .ok_or_else(|| WorkerError::Missing { kind: "teacher", key: key.clone() })?
-            .join(WEIGHTS)
+            .join(WEIGHTS);
+        let (record, tensors) = checkpoint::read(&path)?;
+        Weights { path, tensors, record: Some(record) }
     };
-    let (record, tensors) = checkpoint::read(&path)?;
-    if record.people != job.people() {
-        return Err(WorkerError::Teacher(format!(
-            "the teacher `{}` knows {} persons in another order or number than the data set's {}\n  \
-             hint: class index = rank of the person id; use a teacher that was trained on this training set",
-            path.display(),
-            record.people.len(),
-            job.classes.len()
-        )));
-    }
-    let mut teachers = Teachers { nets: Vec::new(), vars: Vec::new(), steps: record.step };
+    check_classes(job, &weights)?;
+    let steps = weights.record.as_ref().map_or(0, |record| record.step);
+    let mut teachers = Teachers { nets: Vec::new(), vars: Vec::new(), steps };
     for nth in 0..settings.teacher.count {
         let (net, vars) = build(settings, job.class_count(), job.spec.seed, job.device);
-        checkpoint::fill(&path, &called(nth), &vars, &tensors)?;
+        weights.fill(&called(nth), &vars)?;
+        if given.is_some() && settings.train.mode == Mode::Joint {
+            check_accuracy(job, &net, &weights)?;
+        }
         teachers.nets.push(net);
         teachers.vars.push(vars);
     }
     Ok(teachers)
+}
+
+/// Refuses a teacher of other persons: by the class map where the file has one, by their number otherwise.
+fn check_classes(job: &Job, weights: &Weights) -> Result<(), WorkerError> {
+    let path = weights.path.display();
+    let known = match &weights.record {
+        Some(record) if record.people == job.people() => return Ok(()),
+        Some(record) => record.people.len(),
+        None => {
+            let teacher = weights.of("teacher");
+            let Some(classifier) = teacher.get("classifier.classifier.0.weight") else {
+                return Err(WorkerError::Teacher(format!(
+                    "`{path}` holds no teacher: `classifier.classifier.0.weight` is missing\n  hint: \
+                     a teacher has one head; E_a of a DG-Net (two heads) cannot teach"
+                )));
+            };
+            let classes = classifier.size().first().copied().unwrap_or_default();
+            if classes == job.class_count() {
+                return Ok(());
+            }
+            classes as usize
+        }
+    };
+    Err(WorkerError::Teacher(format!(
+        "the teacher `{path}` knows {known} persons in another order or number than the data set's {}\n  \
+         hint: class index = rank of the person id; use a teacher that was trained on this training set",
+        job.classes.len()
+    )))
+}
+
+/// Refuses a teacher that is wrong about the photos that it should have learnt. Wrong classes would
+/// ruin a run in silence.
+fn check_accuracy(job: &Job, net: &TeacherNet, weights: &Weights) -> Result<(), WorkerError> {
+    let least = job.spec.settings.teacher.min_accuracy;
+    if least <= 0.0 || job.train.is_empty() {
+        return Ok(());
+    }
+    let step = job.train.len().div_ceil(CHECKED_PHOTOS);
+    let sample: Vec<usize> = (0..job.train.len()).step_by(step).collect();
+    let measured = accuracy(job, net, &job.train, &sample)?;
+    if measured >= least {
+        return Ok(());
+    }
+    let cause = if weights.record.is_some() {
+        "its classes stand in the right order, so look at `image`, `teacher.last_stride` and how it was trained"
+    } else {
+        "most likely its classes stand in another order: class index = rank of the person id in ascending \
+         order; otherwise `image` or `teacher.last_stride` differ from its training"
+    };
+    Err(WorkerError::Teacher(format!(
+        "the teacher `{}` puts {:.1} % of {} training photos into the right class, \
+         `teacher.min_accuracy` asks for {:.1} %\n  hint: {cause}; `teacher.min_accuracy: 0` uses it all the same",
+        weights.path.display(),
+        100.0 * measured,
+        sample.len(),
+        100.0 * least,
+    )))
 }
 
 /// Copies the curve of the teacher's training into a run's records.

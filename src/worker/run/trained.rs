@@ -67,8 +67,7 @@ impl Trained {
         let device = Device::Cpu;
         let classes = record.people.len() as i64;
         let networks = Networks::new(&spec.settings, classes, spec.seed, device);
-        let stores = [("gen", &networks.gen_vars), ("id", &networks.id_vars)];
-        for (prefix, store) in stores {
+        for (prefix, store) in networks.stores() {
             checkpoint::fill(&path, prefix, store, &tensors)?;
         }
         let (step, checksum) = (record.step, record.blake3);

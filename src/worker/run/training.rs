@@ -15,6 +15,7 @@ use super::{Phase, finish, provenance};
 use crate::model::vgg::Vgg;
 use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
 use crate::train::step::{Batch, Draws, Guides, Networks, Trainer};
+use crate::train::weights::Weights;
 use dgnet::data::loader::{JointBatch, JointLoader, Prefetch};
 use dgnet::spec::prefix::Course;
 use dgnet::spec::settings::{Settings, TeacherLabels};
@@ -59,7 +60,7 @@ pub(super) fn asks_teacher(settings: &Settings) -> bool {
 fn perceptual(path: &Path, device: Device) -> Result<Vgg, WorkerError> {
     let vars = VarStore::new(device);
     let vgg = Vgg::new(&vars.root());
-    checkpoint::load_all(path, &vars)?;
+    Weights::read(path)?.fill_within(&vars)?;
     Ok(vgg)
 }
 
@@ -89,7 +90,7 @@ impl Session {
         let (settings, seed) = (&job.spec.settings, job.spec.seed);
         let networks = Networks::new(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.appearance.weights {
-            checkpoint::load_backbone(Path::new(weights), &networks.id_vars)?;
+            Weights::read(Path::new(weights))?.fill_backbone("id", &networks.id_vars)?;
         }
         let course = job.course();
         let asks = asks_teacher(settings) && course.asks_teacher_before(until);

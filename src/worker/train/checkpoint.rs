@@ -11,6 +11,8 @@ use tch::{TchError, Tensor};
 
 use super::optim::Savable;
 use super::step::Trainer;
+use super::weights::copy;
+use dgnet::data::torch_file::TorchFileError;
 
 /// Checkpoints kept of a running training; the older one serves when the newest is damaged.
 const KEPT: usize = 2;
@@ -42,11 +44,14 @@ pub enum CheckpointError {
         /// The first mismatching names and shapes.
         mismatches: String,
         /// What to do.
-        hint: &'static str,
+        hint: String,
     },
+    /// A PyTorch file is refused.
+    #[error(transparent)]
+    Torch(#[from] TorchFileError),
     /// libtorch refused.
     #[error("libtorch: {0}")]
-    Torch(#[from] TchError),
+    Libtorch(#[from] TchError),
 }
 
 /// The record beside a weights file.
@@ -69,7 +74,9 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError + '_ {
     move |source| CheckpointError::Io { path: path.to_owned(), source }
 }
 
-fn record_path(weights: &Path) -> PathBuf {
+/// Where the record of a weights file lies.
+#[must_use]
+pub fn record_path(weights: &Path) -> PathBuf {
     weights.with_extension("json")
 }
 
@@ -136,90 +143,20 @@ pub fn read(path: &Path) -> Result<Whole, CheckpointError> {
     Ok((record, tensors.into_iter().collect()))
 }
 
-/// Copies `tensors` under `prefix.` into the variables of a store. Every variable must be there with
-/// its shape; the first mismatches are named.
+/// Copies `tensors` under `prefix.` into the variables of a store, which they must fit exactly; the
+/// first mismatches are named.
 pub fn fill(
     path: &Path,
     prefix: &str,
     store: &VarStore,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Result<(), CheckpointError> {
-    let wanted = variables(prefix, store);
-    let mismatches: Vec<String> = wanted
+    let below = format!("{prefix}.");
+    let found = tensors
         .iter()
-        .filter_map(|(name, variable)| match tensors.get(name) {
-            None => Some(format!("`{name}` is missing")),
-            Some(found) if found.size() != variable.size() => Some(format!(
-                "`{name}` has shape {:?}, the network wants {:?}",
-                found.size(),
-                variable.size()
-            )),
-            Some(_) => None,
-        })
+        .filter_map(|(name, x)| Some((name.strip_prefix(&below)?.to_owned(), x.shallow_clone())))
         .collect();
-    if !mismatches.is_empty() {
-        let more = mismatches.len().saturating_sub(3);
-        let first = mismatches.into_iter().take(3).collect::<Vec<_>>().join("; ");
-        let mismatches = if more > 0 { format!("{first}; and {more} more") } else { first };
-        let hint = "the file must come from a network with the same settings";
-        return Err(CheckpointError::Mismatch { path: path.to_owned(), mismatches, hint });
-    }
-    tch::no_grad(|| {
-        for (name, mut variable) in wanted {
-            variable.copy_(&tensors[&name]);
-        }
-    });
-    Ok(())
-}
-
-/// Loads a backbone's weights from a safetensors file with torchvision's names into the variables
-/// under `model.`; its classifier `fc` is ignored.
-pub fn load_backbone(path: &Path, store: &VarStore) -> Result<(), CheckpointError> {
-    let read = Tensor::read_safetensors(path);
-    let tensors = read.map_err(|error| CheckpointError::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let named: BTreeMap<String, Tensor> =
-        tensors.into_iter().map(|(name, tensor)| (format!("model.{name}"), tensor)).collect();
-    let mut mismatches = Vec::new();
-    tch::no_grad(|| {
-        for (name, variable) in &mut store.variables().into_iter().collect::<BTreeMap<_, _>>() {
-            match named.get(name) {
-                _ if !name.starts_with("model.") => {}
-                Some(found) if found.size() == variable.size() => variable.copy_(found),
-                Some(found) => mismatches.push(format!(
-                    "`{name}` has shape {:?}, the network wants {:?}",
-                    found.size(),
-                    variable.size()
-                )),
-                None => {
-                    mismatches.push(format!("`{}` is missing", name.trim_start_matches("model.")));
-                }
-            }
-        }
-    });
-    if mismatches.is_empty() {
-        return Ok(());
-    }
-    mismatches.truncate(3);
-    let hint = "the file must hold a network of the same `backbone` and `width`, under torchvision's names";
-    Err(CheckpointError::Mismatch {
-        path: path.to_owned(),
-        mismatches: mismatches.join("; "),
-        hint,
-    })
-}
-
-/// Loads every variable of a network from a safetensors file that names them alike.
-pub fn load_all(path: &Path, store: &VarStore) -> Result<(), CheckpointError> {
-    let read = Tensor::read_safetensors(path);
-    let tensors = read.map_err(|error| CheckpointError::Damaged {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    let named = tensors.into_iter().map(|(name, tensor)| (format!("net.{name}"), tensor)).collect();
-    fill(path, "net", store, &named)
+    copy(path, prefix, &store.variables().into_iter().collect(), &found)
 }
 
 /// The checkpoints of one training in a folder of their own.

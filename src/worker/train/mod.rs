@@ -7,3 +7,4 @@ pub mod losses;
 pub mod optim;
 pub mod step;
 pub mod teacher;
+pub mod weights;

@@ -189,7 +189,7 @@ mod tests {
             study: "s".into(),
             arm: arm.into(),
             seed,
-            uid: format!("{arm:0<40}{seed:0>24}"),
+            uid: format!("{:064x}", arm.len() as u64 * 100 + seed),
             recipe: 1,
             stages: StageKeys { data: "d".repeat(32), ..StageKeys::default() },
             overrides: BTreeMap::new(),

@@ -1,5 +1,5 @@
 //! Finished networks: ours and PyTorch's evaluated, embedded, taken as teachers, and refused.
-// the same numbers are asked for, to the last bit
+// the numbers of a run are compared bit for bit
 #![allow(clippy::float_cmp)]
 
 use std::path::{Path, PathBuf};
@@ -76,8 +76,8 @@ fn a_run_evaluates_to_exactly_the_numbers_that_it_recorded() {
 
     // two networks on two sets; a stage names its run, a single head has no weight
     let stages = place.runs().join(".stages/teacher");
-    let mut entries = std::fs::read_dir(stages).unwrap().flatten().map(|entry| entry.path());
-    let stage = entries.find(|path| path.is_dir()).unwrap().join("teacher.safetensors");
+    let mut stage = std::fs::read_dir(stages).unwrap().flatten().map(|entry| entry.path());
+    let stage = stage.find(|path| path.is_dir()).unwrap().join("teacher.safetensors");
     let other = "drawn:ids=10,cameras=3,photos_max=1,height=48,width=24";
     let arguments = [
         "--checkpoint",

@@ -194,6 +194,10 @@ pub(super) fn copy(
             Some(_) => {}
         }
     }
+    // in the order of a forward pass, so that the first is the cause rather than a consequence
+    wrong.sort_by_key(|(name, _)| {
+        (!name.starts_with("model."), name.contains("layer"), !name.contains("conv1."))
+    });
     let strange = found.keys().filter(|name| !wanted.contains_key(*name) && !is_unused(name));
     let strange: Vec<_> = strange.map(|name| (name, format!("`{name}` is unexpected"))).collect();
     if wrong.is_empty() && strange.is_empty() {

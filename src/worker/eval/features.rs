@@ -41,7 +41,6 @@ pub fn gather(images: &Images, indices: &[usize], device: Device) -> Tensor {
 ///
 /// # Shapes
 /// (N, 3, H, W), normalised
-#[must_use]
 pub fn tensor_of(pictures: &[Rgb8], device: Device) -> Tensor {
     let (height, width) = pictures.first().map_or((0, 0), |first| (first.height, first.width));
     let values: Vec<f32> = pictures.iter().flat_map(normalise).collect();

@@ -36,7 +36,6 @@ impl<'a> Artist<'a> {
     ///
     /// # Shapes
     /// N photos -> (N, L)
-    #[must_use]
     pub fn appearance(&self, photos: &[Rgb8]) -> Tensor {
         self.encoder.code(&tensor_of(photos, self.device), Pass::EVAL)
     }
@@ -45,7 +44,6 @@ impl<'a> Artist<'a> {
     ///
     /// # Shapes
     /// N photos -> (N, C, H/4, W/4)
-    #[must_use]
     pub fn structure(&self, photos: &[Rgb8]) -> Tensor {
         let x = tensor_of(photos, self.device);
         tch::no_grad(|| self.generator.structure.forward(&x, Pass::EVAL))

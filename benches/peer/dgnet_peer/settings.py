@@ -63,6 +63,9 @@ DEFAULTS = {
     },
 }
 
+# Sections that act before or after the step.
+ELSEWHERE = ("data", "augment", "eval", "pictures")
+
 # The weights of the losses in one step, ramps already applied.
 WEIGHTS = {
     "img": 5.0,
@@ -87,6 +90,6 @@ def resolve(overrides: dict, *, strict: bool = True) -> SimpleNamespace:
         for name, value in values.items():
             if name in merged.get(section, {}):
                 merged[section][name] = value
-            elif strict:
+            elif strict and section not in ELSEWHERE:
                 raise KeyError(f"{section}.{name} is not a setting of the step")
     return SimpleNamespace(**{name: SimpleNamespace(**values) for name, values in merged.items()})

@@ -10,3 +10,5 @@ mod command_line;
 mod study;
 #[path = "integration/support.rs"]
 mod support;
+#[path = "integration/switches.rs"]
+mod switches;

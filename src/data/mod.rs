@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 pub mod augment;
 pub mod check;
 pub mod drawn;
+pub mod edges;
 pub mod fingerprint;
 pub mod layout;
 pub mod loader;

@@ -44,8 +44,13 @@ pub(crate) enum Kind {
 pub(crate) const CHOICE_ALIASES: [(&str, &str); 1] = [("gray", "grey")];
 
 /// Settings that hold a path, which is relative to the file that states it.
-pub(crate) const PATHS: [&str; 4] =
-    ["data.path", "appearance.weights", "teacher.path", "teacher.weights"];
+pub(crate) const PATHS: [&str; 5] = [
+    "data.path",
+    "appearance.weights",
+    "teacher.path",
+    "teacher.weights",
+    "loss.perceptual_weights",
+];
 
 /// The JSON schema of the settings, without references.
 pub(crate) fn settings_schema() -> Json {
@@ -305,7 +310,7 @@ mod tests {
         assert_eq!(fields()["image.height"], Kind::Integer { min: 8, max: 4096, multiple_of: 4 });
         assert_eq!(
             fields()["structure.input"],
-            Kind::Choice(vec!["grey".to_owned(), "rgb".to_owned()])
+            Kind::Choice(["grey", "rgb", "edges"].map(str::to_owned).into())
         );
         assert_eq!(fields()["teacher.path"], Kind::Text);
         assert!(matches!(&fields()["train.decay_at"], Kind::List { len: None, .. }));

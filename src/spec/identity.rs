@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use serde_json::{Map, Value as Json, json};
 
 use super::settings::{
-    Appearance, Data, Decoder, Discriminator, Drawn, Eval, Image, Loss, Mode, Pictures, Settings,
-    Structure, Teacher, TeacherLabels, TeacherSource, Train, Upsample,
+    Appearance, CodeSchedule, Data, Decoder, Discriminator, Drawn, Eval, Feeding, Gan, Image, Loss,
+    Mode, Pictures, Settings, Structure, StructureInput, Teacher, TeacherLabels, TeacherSource,
+    Train, Upsample,
 };
 use super::validate::asks_teacher;
 
@@ -25,6 +26,8 @@ pub struct Keys {
     pub data: String,
     /// The teacher that has to be trained; empty where none is.
     pub teacher: String,
+    /// With offline feeding, the training of the generator that feeds; empty otherwise.
+    pub generator: String,
     /// The trained weights; the teacher's key in `teacher_only`.
     pub training: String,
     /// The evaluation of the final weights.
@@ -53,6 +56,16 @@ pub fn active(settings: &Settings) -> Settings {
         let usual = super::settings::Augment::default();
         a.augment.erasing_area = usual.erasing_area;
         a.augment.erasing_aspect = usual.erasing_aspect;
+    }
+    if a.structure.input != StructureInput::Edges {
+        a.structure.edge_noise = Structure::default().edge_noise;
+    }
+    if a.discriminator.gan == Gan::Wgan {
+        // a critic is one network of a shape of its own
+        let usual = Discriminator::default();
+        a.discriminator.scales = usual.scales;
+        a.discriminator.residual_blocks = usual.residual_blocks;
+        a.discriminator.non_local = usual.non_local;
     }
     match a.train.mode {
         Mode::TeacherOnly => teacher_alone(&mut a),
@@ -88,6 +101,7 @@ fn teacher_alone(a: &mut Settings) {
         weight_decay: a.train.weight_decay,
         ..Train::default()
     };
+    a.teacher.count = Teacher::default().count;
     a.teacher.labels = Teacher::default().labels;
     a.teacher.batch_norm = Teacher::default().batch_norm;
     teacher_source(&mut a.teacher);
@@ -126,7 +140,17 @@ fn teacher_source(teacher: &mut Teacher) {
 /// A ramp of weights that are 0 has no shape.
 fn ramps(loss: &mut Loss) {
     let usual = Loss::default();
-    let code = loss.lambda_code > 0.0;
+    if loss.lambda_code == 0.0 {
+        loss.code_schedule = usual.code_schedule;
+    }
+    if loss.lambda_perceptual == 0.0 {
+        loss.perceptual_weights = None;
+    }
+    if loss.lambda_fine == 0.0 {
+        // the fine head's entropy on real photos is weighted by it
+        loss.fine_on_real = usual.fine_on_real;
+    }
+    let code = loss.lambda_code > 0.0 && loss.code_schedule == CodeSchedule::Ramped;
     let others = loss.lambda_cycle > 0.0 || loss.lambda_prim > 0.0 || loss.lambda_fine > 0.0;
     if !code {
         loss.ramp_steps_code = usual.ramp_steps_code;
@@ -137,7 +161,7 @@ fn ramps(loss: &mut Loss) {
     if !code && !others {
         loss.ramp_start = usual.ramp_start;
     }
-    if !code && loss.lambda_cycle == 0.0 {
+    if loss.lambda_code == 0.0 && loss.lambda_cycle == 0.0 {
         loss.train_structure_probability = usual.train_structure_probability;
     }
 }
@@ -159,6 +183,7 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
     } else {
         String::new()
     };
+    let generator = generator_key(settings, seed, data_key);
     let pictures = std::mem::take(&mut mine.pictures);
     let training = if mine.train.mode == Mode::TeacherOnly && !teacher.is_empty() {
         teacher.clone()
@@ -178,11 +203,31 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
     };
     Keys {
         data: data_key.to_owned(),
+        generator,
         teacher,
         evaluation: after("evaluation", &eval),
         pictures: after("pictures", &shown),
         training,
     }
+}
+
+/// The settings of the training whose generator feeds `E_a` offline; `None` with online feeding.
+#[must_use]
+pub fn generator_settings(settings: &Settings) -> Option<Settings> {
+    let joint = settings.train.mode == Mode::Joint;
+    (joint && settings.train.feeding == Feeding::Offline).then(|| {
+        let mut generator = settings.clone();
+        generator.train.feeding = Feeding::Online;
+        generator.loss.lambda_prim = 0.0;
+        generator.loss.lambda_fine = 0.0;
+        generator
+    })
+}
+
+/// Key of that training, 32 hex digits; empty with online feeding.
+pub(super) fn generator_key(settings: &Settings, seed: u64, data_key: &str) -> String {
+    let generator = generator_settings(settings);
+    generator.map_or_else(String::new, |settings| stage_keys(&settings, seed, data_key).training)
 }
 
 /// The evaluation as far as the curves of a training show it: what is done at the end alone is left out.
@@ -267,6 +312,7 @@ pub(super) fn with_contents(mut settings: Settings) -> Settings {
     settings.data = Data::default();
     let files = [
         &mut settings.appearance.weights,
+        &mut settings.loss.perceptual_weights,
         &mut settings.teacher.path,
         &mut settings.teacher.weights,
     ];

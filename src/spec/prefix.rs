@@ -3,7 +3,7 @@
 
 use serde_json::json;
 
-use super::identity::{active, difference_text, hash, on_the_way, with_contents};
+use super::identity::{active, difference_text, generator_key, hash, on_the_way, with_contents};
 use super::settings::{Discriminator, Loss, Pictures, Settings, Teacher, Train};
 use super::step_plan::StepPlan;
 
@@ -52,7 +52,8 @@ impl Course {
         };
         // The common part is written down once, with the lines of whoever trains it.
         let lines = settings.train.log_every;
-        let begin = json!([difference_text(&fixed), seed, data_key, lines]).to_string();
+        let painter = generator_key(settings, seed, data_key);
+        let begin = json!([difference_text(&fixed), seed, data_key, lines, painter]).to_string();
         Self { settings: active(settings), begin, teacher }
     }
 
@@ -69,6 +70,9 @@ impl Course {
         if !asked {
             let usual = Teacher::default();
             (plan.labels, plan.teacher_norm) = (usual.labels, usual.batch_norm);
+        }
+        if plan.weights.fine == 0.0 {
+            plan.fine_on_real = Loss::default().fine_on_real;
         }
         if plan.weights.code == 0.0 && plan.weights.cycle == 0.0 {
             plan.train_structure_probability = Loss::default().train_structure_probability;
@@ -199,6 +203,8 @@ mod tests {
         // the first step of a ramp still has weight 0
         assert_eq!(common(&full, &course(|s| s.loss.lambda_prim = 0.0)), 31);
         assert_eq!(common(&full, &course(|s| s.loss.lambda_fine = 0.0)), 31);
+        assert_eq!(common(&full, &course(|s| s.loss.fine_on_real = false)), 31);
+        assert_eq!(common(&full, &course(|s| s.teacher.count = 2)), 31);
         assert_eq!(common(&full, &course(|s| s.teacher.labels = TeacherLabels::Hard)), 31);
         assert_eq!(common(&full, &course(|s| s.train.decay_at = vec![80])), 70);
         assert_eq!(common(&full, &course(|s| s.train.steps = 200)), 99);
@@ -221,6 +227,20 @@ mod tests {
     }
 
     #[test]
+    fn offline_trainings_share_only_with_the_same_generator() {
+        let offline = |change: fn(&mut Settings)| {
+            course(|s| {
+                s.train.feeding = crate::spec::settings::Feeding::Offline;
+                change(s);
+            })
+        };
+        let full = offline(|_| {});
+        assert_eq!(common(&full, &offline(|s| s.loss.lambda_prim = 1.0)), 31);
+        // the generator's losses are over before E_a's first step, but they made its images
+        assert_eq!(common(&full, &offline(|s| s.loss.lambda_img = 1.0)), 0);
+    }
+
+    #[test]
     fn what_works_from_the_first_step_on_is_never_shared() {
         let full = course(|_| {});
         let others = [
@@ -228,6 +248,12 @@ mod tests {
             course(|s| s.structure.input = crate::spec::settings::StructureInput::Rgb),
             course(|s| s.loss.lambda_id = 0.0),
             course(|s| s.train.batch = 4),
+            course(|s| s.loss.identity_on_positives = false),
+            course(|s| s.loss.code_schedule = crate::spec::settings::CodeSchedule::Constant),
+            course(|s| s.appearance.detach_code = false),
+            course(|s| s.discriminator.gan = crate::spec::settings::Gan::Nsgan),
+            course(|s| s.train.adam_weight_decay = false),
+            course(|s| s.train.feeding = crate::spec::settings::Feeding::Offline),
             course(|s| s.eval.every = 7),
             course(|s| s.train.lr_heads = 0.3),
             Course::new(&settings(), 2, "data", "teacher"),

@@ -228,6 +228,6 @@ mod tests {
         let input = settings["structure"]["properties"]["input"]["oneOf"].as_array().unwrap();
         let names: Vec<_> =
             input.iter().map(|variant| variant["const"].as_str().unwrap()).collect();
-        assert_eq!(names, ["grey", "rgb", "gray"]);
+        assert_eq!(names, ["grey", "rgb", "edges", "gray"]);
     }
 }

@@ -117,14 +117,19 @@ pub enum StructureInput {
     Grey,
     /// All three channels: the generator may then ignore the appearance code.
     Rgb,
+    /// Canny edges of the 8-bit grey picture, from -0.5 to 0.5; no gradient flows through them.
+    Edges,
 }
 
 /// The structure encoder `E_s`: photo -> `8 * width` channels at a quarter of the size.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Structure {
-    /// What `E_s` sees of a photo: grey | rgb.
+    /// What `E_s` sees of a photo: grey | rgb | edges.
     pub input: StructureInput,
+    /// Standard deviation of the noise on edges while `E_s` is trained; only for `input: edges`.
+    #[schemars(range(min = 0))]
+    pub edge_noise: f64,
     /// Channels of the first layer; the code has eight times as many.
     #[schemars(range(min = 1, max = 1_024))]
     pub width: u32,
@@ -138,7 +143,13 @@ pub struct Structure {
 
 impl Default for Structure {
     fn default() -> Self {
-        Self { input: StructureInput::Grey, width: 16, residual_blocks: 4, dilations: [3, 6, 9] }
+        Self {
+            input: StructureInput::Grey,
+            edge_noise: 0.1,
+            width: 16,
+            residual_blocks: 4,
+            dilations: [3, 6, 9],
+        }
     }
 }
 
@@ -194,6 +205,9 @@ pub struct Appearance {
     pub dropout_fine: f64,
     /// Whether small photos are doubled in size first: auto | never.
     pub upsample: Upsample,
+    /// Whether the appearance code is detached (the release), so that the generator's losses do not train
+    /// `E_a` through it; `false` follows the paper's equations.
+    pub detach_code: bool,
     /// A safetensors file with the backbone's weights under torchvision's names.
     pub weights: Option<String>,
 }
@@ -209,15 +223,33 @@ impl Default for Appearance {
             dropout_primary: 0.5,
             dropout_fine: 0.75,
             upsample: Upsample::Auto,
+            detach_code: true,
             weights: None,
         }
     }
+}
+
+/// How a residual block of G combines convolution and `AdaIN`; the block's input is added at its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockKind {
+    /// Two 3x3 convolutions, each with `AdaIN`.
+    #[default]
+    Basic,
+    /// 1x1 to half the channels, two 3x3 with `AdaIN`, 1x1 back.
+    Slim,
+    /// Two blocks of AdaIN(conv(x)) + conv(x), then instance norm.
+    Series,
+    /// Two blocks of conv(x) + AdaIN(x), then instance norm.
+    Parallel,
 }
 
 /// The decoder G: structure code and `AdaIN` parameters -> photo.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Decoder {
+    /// Their kind: basic | slim | series | parallel.
+    pub block: BlockKind,
     /// Residual blocks with `AdaIN`; the appearance code is cut into as many chunks.
     #[schemars(range(min = 1, max = 64))]
     pub residual_blocks: u32,
@@ -227,18 +259,67 @@ pub struct Decoder {
     /// Side of the kernels after each doubling of the map.
     #[schemars(range(min = 1, max = 15))]
     pub up_kernel: u32,
+    /// Self-attention over the positions of the map after the residual blocks.
+    pub non_local: bool,
+    /// A tanh on what G puts out.
+    pub tanh: bool,
+    /// Dropout on the structure code that enters G.
+    #[schemars(range(min = 0), extend("exclusiveMaximum" = 1))]
+    pub dropout: f64,
 }
 
 impl Default for Decoder {
     fn default() -> Self {
-        Self { residual_blocks: 4, mlp_width: 512, up_kernel: 5 }
+        Self {
+            block: BlockKind::Basic,
+            residual_blocks: 4,
+            mlp_width: 512,
+            up_kernel: 5,
+            non_local: false,
+            tanh: false,
+            dropout: 0.0,
+        }
     }
 }
 
-/// The discriminator D: one network per scale, least-squares loss, gradient penalty on real photos.
+/// The adversarial game.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Gan {
+    /// Least squares (the release).
+    #[default]
+    Lsgan,
+    /// Cross entropy; the generator maximises log D(fake).
+    Nsgan,
+    /// A Wasserstein critic of its own shape; a penalty of 0.1 is advised.
+    Wgan,
+    /// The paper's form: the generator minimises log(1 - D(fake)).
+    Log,
+}
+
+/// Where D has self-attention.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NonLocal {
+    /// Nowhere.
+    #[default]
+    None,
+    /// Before its residual blocks.
+    Before,
+    /// After its residual blocks.
+    After,
+    /// Before and after.
+    Both,
+}
+
+/// The discriminator D: one network per scale, gradient penalty on real photos.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Discriminator {
+    /// The game that it plays with G: lsgan | nsgan | wgan | log.
+    pub gan: Gan,
+    /// Self-attention: none | before | after | both (its residual blocks).
+    pub non_local: NonLocal,
     /// Scales; scale k sees the photo average-pooled k times.
     #[schemars(range(min = 1, max = 8))]
     pub scales: u32,
@@ -255,7 +336,14 @@ pub struct Discriminator {
 
 impl Default for Discriminator {
     fn default() -> Self {
-        Self { scales: 3, width: 32, residual_blocks: 4, penalty: 0.01 }
+        Self {
+            gan: Gan::Lsgan,
+            non_local: NonLocal::None,
+            scales: 3,
+            width: 32,
+            residual_blocks: 4,
+            penalty: 0.01,
+        }
     }
 }
 
@@ -308,6 +396,9 @@ pub struct Teacher {
     pub source: TeacherSource,
     /// The teacher's checkpoint, for `source: checkpoint`.
     pub path: Option<String>,
+    /// Teachers that are trained, each from other weights and in another order; their distributions are averaged.
+    #[schemars(range(min = 1, max = 64))]
+    pub count: u32,
     /// `soft | hard | static | uniform | two_label`.
     pub labels: TeacherLabels,
     /// Statistics of its batch norms while it teaches: batch | running.
@@ -350,6 +441,7 @@ impl Default for Teacher {
         Self {
             source: TeacherSource::Train,
             path: None,
+            count: 1,
             labels: TeacherLabels::Soft,
             batch_norm: TeacherBatchNorm::Batch,
             backbone: Backbone::Resnet50,
@@ -365,6 +457,17 @@ impl Default for Teacher {
             decay_epoch: 40,
         }
     }
+}
+
+/// When the code losses have their weight.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CodeSchedule {
+    /// They rise after the warm-up (the release).
+    #[default]
+    Ramped,
+    /// From the first step on (the paper).
+    Constant,
 }
 
 /// Weights of the losses, and when they enter.
@@ -401,6 +504,17 @@ pub struct Loss {
     #[serde(alias = "λ_adv")]
     #[schemars(range(min = 0))]
     pub lambda_adv: f64,
+    /// VGG-16 features of a generated image against those of the photo whose structure it has; needs `perceptual_weights`.
+    #[schemars(range(min = 0))]
+    pub lambda_perceptual: f64,
+    /// A file with VGG-16's weights under torchvision's names (`features.0.weight`, ...).
+    pub perceptual_weights: Option<String>,
+    /// Whether the identity loss on real photos is also taken on the positives (the release).
+    pub identity_on_positives: bool,
+    /// Whether the fine head also learns from real photos, with the current fine weight (the release).
+    pub fine_on_real: bool,
+    /// `lambda_code`: ramped | constant.
+    pub code_schedule: CodeSchedule,
     /// Step at which ramped weights begin to rise.
     pub ramp_start: u64,
     /// Steps in which `lambda_code` rises to its value; 0 for a jump.
@@ -422,6 +536,11 @@ impl Default for Loss {
             lambda_code: 1.0,
             lambda_cycle: 2.0,
             lambda_adv: 1.0,
+            lambda_perceptual: 0.0,
+            perceptual_weights: None,
+            identity_on_positives: true,
+            fine_on_real: true,
+            code_schedule: CodeSchedule::Ramped,
             ramp_start: 30_000,
             ramp_steps_code: 2_000,
             ramp_steps: 4_000,
@@ -474,6 +593,17 @@ pub enum Mode {
     TeacherOnly,
 }
 
+/// Whether the generator goes on learning while its images are fed to `E_a`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Feeding {
+    /// Generation and re-ID are one training step (the paper).
+    #[default]
+    Online,
+    /// A generator is trained first without `prim` and `fine`; frozen, it feeds a fresh `E_a`.
+    Offline,
+}
+
 /// The device that a run uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -489,6 +619,9 @@ pub enum Device {
 pub struct Train {
     /// `joint | teacher_only`.
     pub mode: Mode,
+    /// How generated images reach `E_a`: online | offline. Offline takes `steps` steps for the generator
+    /// and as many for `E_a`.
+    pub feeding: Feeding,
     /// Training steps.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub steps: u64,
@@ -516,6 +649,8 @@ pub struct Train {
     /// L2 penalty added to every gradient.
     #[schemars(range(min = 0))]
     pub weight_decay: f64,
+    /// Whether it is added under Adam too (the release), or under SGD only.
+    pub adam_weight_decay: bool,
     /// Steps at which every learning rate falls to a tenth.
     #[schemars(inner(range(min = 1)))]
     pub decay_at: Vec<u64>,
@@ -539,6 +674,7 @@ impl Default for Train {
     fn default() -> Self {
         Self {
             mode: Mode::Joint,
+            feeding: Feeding::Online,
             steps: 100_000,
             batch: 8,
             lr_generator: 1e-4,
@@ -548,6 +684,7 @@ impl Default for Train {
             lr_heads: 2e-2,
             momentum: 0.9,
             weight_decay: 5e-4,
+            adam_weight_decay: true,
             decay_at: vec![60_000, 90_000, 105_000],
             threads: 1,
             device: Device::Cpu,

@@ -1,7 +1,7 @@
 //! The schedule: what one training step is told, as a pure function of settings and step. Two runs
 //! whose plans are equal from 0 to t compute the same weights until t.
 
-use super::settings::{Settings, TeacherBatchNorm, TeacherLabels};
+use super::settings::{CodeSchedule, Feeding, Settings, TeacherBatchNorm, TeacherLabels};
 
 /// Everything a step needs to know; it never sees the settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +14,10 @@ pub struct StepPlan {
     pub labels: TeacherLabels,
     /// Which statistics the teacher's batch norms use.
     pub teacher_norm: TeacherBatchNorm,
+    /// Whether the identity loss on real photos is also taken on the positives.
+    pub identity_on_positives: bool,
+    /// Whether the fine head learns from real photos.
+    pub fine_on_real: bool,
     /// Weight of D's gradient penalty.
     pub penalty: f64,
     /// Probability that code_2 trains E_s on a detached generated image in this step.
@@ -21,7 +25,7 @@ pub struct StepPlan {
 }
 
 /// Weights of the terms of L_total (paper equation 9, with the release's cycle and code terms).
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Weights {
     /// img_1 and img_2.
     pub img: f64,
@@ -37,6 +41,8 @@ pub struct Weights {
     pub cycle: f64,
     /// The generator's adversarial term.
     pub adv: f64,
+    /// VGG features against the photo whose structure an image has.
+    pub perceptual: f64,
 }
 
 /// Learning rates.
@@ -75,16 +81,29 @@ impl StepPlan {
         let (loss, train) = (&settings.loss, &settings.train);
         let ramped = |lambda, length| ramp(lambda, step, loss.ramp_start, length);
         let decay = decay(step, &train.decay_at);
+        let code = match loss.code_schedule {
+            CodeSchedule::Ramped => ramped(loss.lambda_code, loss.ramp_steps_code),
+            CodeSchedule::Constant => loss.lambda_code,
+        };
+        let weights = Weights {
+            img: loss.lambda_img,
+            id: loss.lambda_id,
+            prim: ramped(loss.lambda_prim, loss.ramp_steps),
+            fine: ramped(loss.lambda_fine, loss.ramp_steps),
+            code,
+            cycle: ramped(loss.lambda_cycle, loss.ramp_steps),
+            adv: loss.lambda_adv,
+            perceptual: loss.lambda_perceptual,
+        };
+        // a finished generator is not trained: what feeds E_a is all that is left
+        let weights = match train.feeding {
+            Feeding::Online => weights,
+            Feeding::Offline => {
+                Weights { prim: weights.prim, fine: weights.fine, ..Weights::default() }
+            }
+        };
         Self {
-            weights: Weights {
-                img: loss.lambda_img,
-                id: loss.lambda_id,
-                prim: ramped(loss.lambda_prim, loss.ramp_steps),
-                fine: ramped(loss.lambda_fine, loss.ramp_steps),
-                code: ramped(loss.lambda_code, loss.ramp_steps_code),
-                cycle: ramped(loss.lambda_cycle, loss.ramp_steps),
-                adv: loss.lambda_adv,
-            },
+            weights,
             rates: Rates {
                 generator: train.lr_generator * decay,
                 discriminator: train.lr_discriminator * decay,
@@ -93,6 +112,8 @@ impl StepPlan {
             },
             labels: settings.teacher.labels,
             teacher_norm: settings.teacher.batch_norm,
+            identity_on_positives: loss.identity_on_positives,
+            fine_on_real: loss.fine_on_real,
             penalty: settings.discriminator.penalty,
             train_structure_probability: loss.train_structure_probability,
         }

@@ -434,7 +434,98 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "a40438eaad815fa1"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "dcd34c58eed2ee73"));
+}
+
+/// Every switch of the paper and the release is a run of its own where it can matter, and only there.
+#[test]
+fn switches_are_runs_of_their_own() {
+    let switches = "
+  edges: { structure.input: edges }
+  noise: { structure: { input: edges, edge_noise: 0 } }
+  attached: { appearance.detach_code: false }
+  slim: { decoder.block: slim }
+  series: { decoder.block: series }
+  parallel: { decoder.block: parallel }
+  attention: { decoder.non_local: true }
+  tanh: { decoder.tanh: true }
+  dropout: { decoder.dropout: 0.1 }
+  nsgan: { discriminator.gan: nsgan }
+  wgan: { discriminator.gan: wgan }
+  log: { discriminator.gan: log }
+  before: { discriminator.non_local: before }
+  two_teachers: { teacher.count: 2 }
+  no_pid: { loss.identity_on_positives: false }
+  fine_generated: { loss.fine_on_real: false }
+  constant: { loss.code_schedule: constant }
+  no_decay: { train.adam_weight_decay: false }
+  offline: { train.feeding: offline }
+  running: { teacher.batch_norm: running }";
+    let inactive = "
+  full: {}
+  still: { structure.edge_noise: 0 }
+  no_fine: { loss.lambda_fine: 0 }
+  no_fine_real: { loss: { lambda_fine: 0, fine_on_real: false } }
+  critic: { discriminator: { gan: wgan, scales: 2, residual_blocks: 1, non_local: both } }
+  uniform: { teacher.labels: uniform }
+  uniform_two: { teacher: { labels: uniform, count: 2 } }
+  alone: { train.mode: teacher_only }
+  alone_offline: { train: { mode: teacher_only, feeding: offline }, teacher.count: 3 }
+  no_feedback: { loss: { lambda_prim: 0, lambda_fine: 0 } }
+";
+    let study = arms(&format!("{switches}{inactive}"));
+    let settings = |name: &str| &study.arm(name).unwrap().settings;
+    let uid = |name: &str| run_uid(settings(name), 1, "data");
+    let names =
+        switches.lines().filter_map(|line| line.trim().split_once(':')).map(|(name, _)| name);
+    let mut seen = std::collections::BTreeMap::from([(uid("full"), "full")]);
+    for name in names {
+        assert_eq!(seen.insert(uid(name), name), None, "{name}");
+    }
+    for (one, other) in [
+        ("full", "still"),
+        ("no_fine", "no_fine_real"),
+        ("wgan", "critic"),
+        ("uniform", "uniform_two"),
+        ("alone", "alone_offline"),
+    ] {
+        assert_eq!(uid(one), uid(other), "{one} {other}");
+    }
+    let keys = |name: &str| stage_keys(settings(name), 1, "data");
+    assert_ne!(keys("two_teachers").teacher, keys("full").teacher);
+    // what feeds offline is the training of the arm that feeds nothing
+    assert_eq!(keys("offline").generator, keys("no_feedback").training);
+    assert_eq!(keys("full").generator, "");
+}
+
+#[test]
+fn the_papers_equations_are_a_base() {
+    let base = experiments().join("base/paper_equations.yaml");
+    let study =
+        load(&format!("study: s\nextends: {}\narms: {{ full: }}\n", base.display())).unwrap();
+    let settings = &study.arms[0].settings;
+    let plan = super::step_plan::StepPlan::at(settings, 0);
+    assert!(!settings.appearance.detach_code && !plan.identity_on_positives && !plan.fine_on_real);
+    assert_eq!((plan.weights.code, plan.weights.cycle, plan.penalty), (1.0, 0.0, 0.0));
+    assert_eq!(settings.discriminator.gan, super::settings::Gan::Log);
+    assert!(study.notes.is_empty());
+}
+
+#[test]
+fn switches_that_cannot_work_are_refused() {
+    for (settings, reason) in [
+        ("loss.lambda_perceptual: 1", "needs `loss.perceptual_weights`"),
+        ("train.feeding: offline, loss: { lambda_prim: 0, lambda_fine: 0 }", "feeds nothing"),
+        (
+            "discriminator.gan: wgan, image: { height: 16, width: 8 }, structure.dilations: [1, 1, 1]",
+            "too small",
+        ),
+        ("teacher: { source: checkpoint, path: s.yaml, count: 2 }", "one teacher"),
+        ("decoder.block: slimm", "did you mean `slim`"),
+    ] {
+        let text = refused(&format!("study: s\narms:\n  a: {{ {settings} }}\n"));
+        assert!(text.contains(reason), "{settings}: {text}");
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::error::SpecError;
 use super::resolve::Layers;
-use super::settings::{Backbone, Mode, Settings, TeacherLabels, TeacherSource};
+use super::settings::{
+    Backbone, BlockKind, Feeding, Gan, Mode, Settings, TeacherLabels, TeacherSource,
+};
 use super::yaml::Place;
 
 /// A broken rule: the settings to blame, the likeliest first, what is wrong, and a hint.
@@ -19,10 +21,14 @@ struct Broken {
 type Rule = fn(&Settings) -> Option<Broken>;
 
 /// Every rule between settings.
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 15] = [
     dilations,
     up_kernel,
     discriminator_sizes,
+    critic,
+    slim_blocks,
+    perceptual,
+    offline,
     appearance_code,
     drawn_people,
     decay_order,
@@ -30,6 +36,7 @@ const RULES: [Rule; 10] = [
     erasing,
     teacher_needed,
     teacher_checkpoint,
+    teacher_count,
 ];
 
 /// Checks arm after arm and remembers which files it has seen.
@@ -55,6 +62,7 @@ impl Checker {
         let folder = [("data.path", &settings.data.path)];
         let files = [
             ("appearance.weights", &settings.appearance.weights),
+            ("loss.perceptual_weights", &settings.loss.perceptual_weights),
             ("teacher.path", &settings.teacher.path),
             ("teacher.weights", &settings.teacher.weights),
         ];
@@ -138,7 +146,58 @@ fn dilations(s: &Settings) -> Option<Broken> {
     })
 }
 
+fn critic(s: &Settings) -> Option<Broken> {
+    let side = s.image.height.min(s.image.width);
+    (s.discriminator.gan == Gan::Wgan && side < 16).then(|| Broken {
+        names: &["discriminator.gan", "image.width", "image.height"],
+        message: format!("`discriminator.gan: wgan`: a side of {side} pixels is too small"),
+        hint: "the critic halves the photo again and again: use at least 16 pixels",
+    })
+}
+
+fn slim_blocks(s: &Settings) -> Option<Broken> {
+    // the code has 8 channels for each of `structure.width`, so halves are whole
+    let height = s.image.height.min(s.image.width) / 4;
+    (s.decoder.block != BlockKind::Basic && height < 2).then(|| Broken {
+        names: &["decoder.block", "image.width", "image.height"],
+        message: "`decoder.block`: instance norm needs a structure code of at least 2x2".to_owned(),
+        hint: "use a larger `image`, or basic blocks",
+    })
+}
+
+fn perceptual(s: &Settings) -> Option<Broken> {
+    if s.loss.lambda_perceptual == 0.0 {
+        return None;
+    }
+    let side = s.image.height.min(s.image.width);
+    if s.loss.perceptual_weights.is_none() {
+        return Some(Broken {
+            names: &["loss.lambda_perceptual"],
+            message: "`loss.lambda_perceptual` needs `loss.perceptual_weights`".to_owned(),
+            hint: "a file with VGG-16's weights under torchvision's names",
+        });
+    }
+    (side < 32).then(|| Broken {
+        names: &["loss.lambda_perceptual", "image.width", "image.height"],
+        message: format!("`loss.lambda_perceptual`: a side of {side} pixels is too small"),
+        hint: "VGG halves the photo four times and its features are normalised: use at least 32 pixels",
+    })
+}
+
+fn offline(s: &Settings) -> Option<Broken> {
+    let offline = s.train.mode == Mode::Joint && s.train.feeding == Feeding::Offline;
+    (offline && s.loss.lambda_prim == 0.0 && s.loss.lambda_fine == 0.0).then(|| Broken {
+        names: &["train.feeding", "loss.lambda_prim", "loss.lambda_fine"],
+        message: "`train.feeding: offline` with `lambda_prim` and `lambda_fine` 0 feeds nothing"
+            .to_owned(),
+        hint: "give one of them a weight, or use `train.mode: teacher_only` for a plain baseline",
+    })
+}
+
 fn discriminator_sizes(s: &Settings) -> Option<Broken> {
+    if s.discriminator.gan == Gan::Wgan {
+        return None;
+    }
     let side = s.image.height.min(s.image.width);
     let scales = s.discriminator.scales;
     // Pooling halves the photo between scales, two strides halve it within one; reflection needs 2 pixels.
@@ -263,6 +322,18 @@ fn teacher_needed(s: &Settings) -> Option<Broken> {
             s.loss.lambda_prim
         ),
         hint: "set `loss.lambda_prim: 0`, or `teacher.labels` to static or uniform",
+    })
+}
+
+fn teacher_count(s: &Settings) -> Option<Broken> {
+    let read = s.teacher.source == TeacherSource::Checkpoint;
+    (read && s.teacher.count > 1).then(|| Broken {
+        names: &["teacher.count", "teacher.source"],
+        message: format!(
+            "`teacher.count`: a checkpoint holds one teacher, not {}",
+            s.teacher.count
+        ),
+        hint: "several teachers are trained: `teacher.source: train`",
     })
 }
 

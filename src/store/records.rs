@@ -98,6 +98,9 @@ pub struct StageKeys {
     pub data: String,
     /// The trained teacher; empty where none is needed.
     pub teacher: String,
+    /// With offline feeding, the training of the generator that feeds; empty otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub generator: String,
     /// The trained weights; equal to the teacher's for `teacher_only`.
     pub training: String,
     /// Ranking and swap scores of the final weights.

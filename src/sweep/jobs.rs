@@ -23,7 +23,9 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
     let mut known: BTreeMap<(JobKind, String), usize> = BTreeMap::new();
     let mut open = plan.open_runs();
     // stable: arms stay in the order of the study file within a seed
-    open.sort_by_key(|cell| plan.record.cells.iter().position(|other| other.seed == cell.seed));
+    let place = |seed| plan.record.cells.iter().position(|other| other.seed == seed);
+    // a run that is fed offline comes after those that may train its generator as their own
+    open.sort_by_key(|cell| (place(cell.seed), cell.lacks_generator));
     let mut add = |job: Job, work: Work, class| {
         *known.entry((job.kind, job.key.clone())).or_insert_with(|| {
             tasks.push(Task { job, work, class });
@@ -31,6 +33,7 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
         })
     };
     let mut trained: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut trainings: BTreeMap<String, usize> = BTreeMap::new();
     for cell in open {
         let (spec, mut after) = (&cell.spec, Vec::new());
         let (mut teacher, mut beginning) = (None, None);
@@ -45,6 +48,15 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             let label = format!("teacher of seed {}", cell.seed);
             let job = Job { kind: JobKind::Teacher, key, label, after: after.clone() };
             teacher = Some(add(job, Work::Teacher(cell.run.clone()), "teacher"));
+        }
+        if cell.lacks_generator {
+            let key = spec.stages.generator.clone();
+            let own = trainings.get(&key).copied();
+            after.push(own.unwrap_or_else(|| {
+                let label = format!("generator of seed {}", cell.seed);
+                let job = Job { kind: JobKind::Generator, key, label, after: after.clone() };
+                add(job, Work::Generator(cell.run.clone()), "joint")
+            }));
         }
         // shorter ones come first, so the last one added is the one to wait for
         for (at, fork) in plan.forks.iter().enumerate() {
@@ -71,7 +83,8 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             Mode::Joint => "joint",
             Mode::TeacherOnly => "teacher_only",
         };
-        add(job, Work::Run(cell.run.clone()), class);
+        let job = add(job, Work::Run(cell.run.clone()), class);
+        trainings.insert(spec.stages.training.clone(), job);
     }
     tasks
 }

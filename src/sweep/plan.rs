@@ -28,6 +28,8 @@ pub struct PlannedCell {
     pub state: RunState,
     /// Stages that are not there yet; empty for a run that is over.
     pub missing: Vec<StageKind>,
+    /// Whether the generator that is to feed it offline has to be trained first.
+    pub lacks_generator: bool,
     /// The earlier cell of this study that the run was planned for, if any.
     pub same_as: Option<(String, u64)>,
 }
@@ -45,7 +47,9 @@ impl PlannedCell {
         if let (Some((arm, seed)), true) = (&self.same_as, self.is_open()) {
             return format!("shares the run of `{arm}` seed {seed}");
         }
-        let stages: Vec<_> = self.missing.iter().map(|kind| kind.as_str()).collect();
+        let generator = self.lacks_generator.then_some("generator");
+        let kinds = self.missing.iter().map(|kind| kind.as_str());
+        let stages: Vec<_> = generator.into_iter().chain(kinds).collect();
         let work = stages.join(", ");
         match self.state {
             RunState::Done => "nothing".into(),
@@ -94,7 +98,27 @@ impl Plan {
                 && cell.missing.contains(&StageKind::Training)
         };
         let open = self.open_runs();
-        open.iter().filter(trained).map(|cell| cell.spec.settings.train.steps).sum()
+        let steps = |cell: &&PlannedCell| cell.spec.settings.train.steps;
+        let runs: u64 = open.iter().filter(trained).map(steps).sum();
+        runs + self
+            .generators()
+            .into_values()
+            .map(|cell| cell.spec.settings.train.steps)
+            .sum::<u64>()
+    }
+
+    /// Generators that have to be trained to feed open runs offline and that are no open run's own
+    /// training: by key, with a cell that needs it.
+    #[must_use]
+    pub fn generators(&self) -> BTreeMap<&str, &PlannedCell> {
+        let open = self.open_runs();
+        let made: BTreeSet<&str> =
+            open.iter().map(|cell| cell.spec.stages.training.as_str()).collect();
+        open.into_iter()
+            .filter(|cell| cell.lacks_generator)
+            .map(|cell| (cell.spec.stages.generator.as_str(), cell))
+            .filter(|(key, _)| !made.contains(key))
+            .collect()
     }
 
     /// Training steps that shared beginnings save.
@@ -204,6 +228,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
                 stages: StageKeys {
                     data: keys.data,
                     teacher: keys.teacher,
+                    generator: keys.generator,
                     training: keys.training,
                     evaluation: keys.evaluation,
                     pictures: keys.pictures,
@@ -220,9 +245,22 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
             };
             let state = run.state()?;
             let missing = missing(&stages, state, &spec);
+            let generator = &spec.stages.generator;
+            let lacks_generator = missing.contains(&StageKind::Training)
+                && !generator.is_empty()
+                && stages.published(StageKind::Training, generator).is_none();
             first_of.entry(spec.uid.clone()).or_insert(cells.len());
             let arm = arm.name.clone();
-            cells.push(PlannedCell { arm, seed, spec, run, state, missing, same_as });
+            cells.push(PlannedCell {
+                arm,
+                seed,
+                spec,
+                run,
+                state,
+                missing,
+                lacks_generator,
+                same_as,
+            });
         }
     }
     Ok(Plan {

@@ -38,6 +38,8 @@ pub enum Work {
     Teacher(RunDir),
     /// Trains the first steps of this run, which others share.
     Prefix(RunDir, u64),
+    /// Trains the generator that feeds this run offline.
+    Generator(RunDir),
     /// Trains, evaluates and pictures a run.
     Run(RunDir),
 }
@@ -99,7 +101,7 @@ impl Workers {
         }
         match &self.jobs[job].1 {
             Work::Run(run) => run.heartbeat(),
-            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => {
+            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Data(_) => {
                 let (kind, key) = self.stage(job);
                 read_heartbeat(&self.stages.resume_dir(kind, key))
             }
@@ -110,7 +112,7 @@ impl Workers {
     pub fn run(&self, job: usize) -> Option<&RunDir> {
         match &self.jobs[job].1 {
             Work::Run(run) => Some(run),
-            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => None,
+            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Data(_) => None,
         }
     }
 
@@ -121,7 +123,7 @@ impl Workers {
             Work::Data(_) => StageKind::Data,
             Work::Teacher(_) => StageKind::Teacher,
             Work::Prefix(..) => StageKind::Prefix,
-            Work::Run(_) => StageKind::Training,
+            Work::Generator(_) | Work::Run(_) => StageKind::Training,
         };
         (kind, &job.key)
     }
@@ -146,6 +148,7 @@ impl Workers {
         let (verb, target): (_, Vec<OsString>) = match &self.jobs[job].1 {
             Work::Run(run) => ("run", vec![run.path().into()]),
             Work::Teacher(run) => ("teacher", by_spec(run)),
+            Work::Generator(run) => ("generator", by_spec(run)),
             Work::Prefix(run, steps) => {
                 let steps = ["--steps".into(), steps.to_string().into()];
                 ("prefix", by_spec(run).into_iter().chain(steps).collect())
@@ -183,7 +186,7 @@ impl Workers {
     fn log(&self, job: usize) -> PathBuf {
         match &self.jobs[job].1 {
             Work::Run(run) => run.path().join("worker.log"),
-            Work::Teacher(_) | Work::Prefix(..) | Work::Data(_) => {
+            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Data(_) => {
                 let (kind, key) = self.stage(job);
                 self.stages.dir(kind, key).with_file_name(format!("{key}.log"))
             }
@@ -241,7 +244,9 @@ impl Executor for Workers {
     fn start(&mut self, job: usize) -> Result<(), String> {
         let started = match self.jobs[job].1.clone() {
             Work::Data(settings) => self.draw(job, &settings),
-            Work::Teacher(_) | Work::Prefix(..) | Work::Run(_) => self.spawn(job)?,
+            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Run(_) => {
+                self.spawn(job)?
+            }
         };
         self.running[job] = Some(started);
         Ok(())

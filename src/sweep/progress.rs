@@ -248,6 +248,7 @@ impl Progress {
                 "beginning to train for several runs",
                 "beginnings to train for several runs",
             ),
+            (JobKind::Generator, "generator to train", "generators to train"),
             (JobKind::Run, "run to make", "runs to make"),
         ] {
             match of(kind) {

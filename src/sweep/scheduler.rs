@@ -13,6 +13,8 @@ pub enum JobKind {
     Teacher,
     /// The beginning of a training that several runs share. Only a help: without it they train alone.
     Prefix,
+    /// A generator that feeds runs offline.
+    Generator,
     /// A run.
     Run,
 }

@@ -144,7 +144,7 @@ fn make(
         .iter()
         .map(|job| match job.kind {
             JobKind::Run => cells_of.get(job.key.as_str()).copied().unwrap_or(1),
-            JobKind::Data | JobKind::Teacher | JobKind::Prefix => 0,
+            JobKind::Data | JobKind::Teacher | JobKind::Prefix | JobKind::Generator => 0,
         })
         .collect();
     let classes = tasks.iter().map(|task| task.class).collect();

@@ -37,6 +37,12 @@ enum Work {
         #[arg(long)]
         steps: u64,
     },
+    /// Train the generator that feeds the run of this `spec.yaml` offline.
+    Generator {
+        /// The `spec.yaml`.
+        #[arg(long)]
+        job: PathBuf,
+    },
     /// Train, evaluate and draw the run in this folder; resumes by itself.
     Run {
         /// The run folder.
@@ -58,6 +64,7 @@ fn main() -> ExitCode {
     let outcome = match &arguments.work {
         Work::Teacher { job } => worker::teacher(&arguments.runs, job, &stop),
         Work::Prefix { job, steps } => worker::prefix(&arguments.runs, job, *steps, &stop),
+        Work::Generator { job } => worker::generator(&arguments.runs, job, &stop),
         Work::Run { folder } => worker::run(&arguments.runs, folder, &stop),
     };
     let exit = outcome.unwrap_or_else(|error| {

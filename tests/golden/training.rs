@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dgnet::spec::settings::{Settings, StructureInput, TeacherLabels, Upsample};
 use dgnet::spec::step_plan::{Rates, StepPlan, Weights};
 use dgnet_worker::model::teacher::TeacherNet;
-use dgnet_worker::train::step::{Batch, Draws, Networks, Outcome, Trainer};
+use dgnet_worker::train::step::{Batch, Draws, Guides, Networks, Outcome, Trainer};
 use libtest_mimic::Failed;
 use serde_json::Value;
 use tch::nn::VarStore;
@@ -76,6 +76,7 @@ fn plan_of(case: &Value, settings: &Settings) -> StepPlan {
             code: weight("lambda_code"),
             cycle: weight("lambda_cycle"),
             adv: 1.0,
+            perceptual: 0.0,
         },
         rates: Rates {
             generator: train.lr_generator,
@@ -91,6 +92,8 @@ fn plan_of(case: &Value, settings: &Settings) -> StepPlan {
             TeacherLabels::TwoLabel,
         ][number(&case["teacher_style"]) as usize],
         teacher_norm: settings.teacher.batch_norm,
+        identity_on_positives: settings.loss.identity_on_positives,
+        fine_on_real: settings.loss.fine_on_real,
         penalty: settings.discriminator.penalty,
         train_structure_probability: 0.5,
     }
@@ -121,9 +124,10 @@ impl Case {
             classes,
         );
         fill("teacher", &mut teacher_vars);
+        let guides = Guides { teachers: vec![teacher], ..Guides::default() };
         Self {
             plan: plan_of(case, &settings),
-            trainer: Trainer::new(networks, Some(teacher), &settings, classes),
+            trainer: Trainer::new(networks, guides, &settings, classes),
             _teacher_vars: teacher_vars,
             batch: number(&case["batch"]) as i64,
             image: [i64::from(settings.image.height), i64::from(settings.image.width)],

@@ -71,7 +71,7 @@ impl Head {
 /// What one pass through E_a gives.
 #[derive(Debug)]
 pub struct Seen {
-    /// Appearance code, detached: (N, C * parts), channel-major.
+    /// Appearance code, detached unless settings say otherwise: (N, C * parts), channel-major.
     pub code: Tensor,
     /// Logits of the primary head: (N, K).
     pub primary: Tensor,
@@ -87,6 +87,7 @@ pub struct AppearanceEncoder {
     fine: Head,
     parts: i64,
     upsample: Upsample,
+    detach_code: bool,
 }
 
 /// Length of the appearance code.
@@ -106,6 +107,7 @@ impl AppearanceEncoder {
             fine: head("classifier2", cfg.dropout_fine),
             parts: i64::from(cfg.parts),
             upsample: cfg.upsample,
+            detach_code: cfg.detach_code,
         }
     }
 
@@ -115,7 +117,8 @@ impl AppearanceEncoder {
 
     fn code_of(&self, map: &Tensor) -> Tensor {
         let n = map.size()[0];
-        map.detach().adaptive_max_pool2d([self.parts, 1]).0.reshape([n, -1])
+        let map = if self.detach_code { &map.detach() } else { map };
+        map.adaptive_max_pool2d([self.parts, 1]).0.reshape([n, -1])
     }
 
     fn pooled(map: &Tensor) -> Tensor {
@@ -136,12 +139,13 @@ impl AppearanceEncoder {
         }
     }
 
-    /// The appearance code alone, without a graph. Running statistics follow `pass`.
+    /// The appearance code alone, without a graph where it is detached. Running statistics follow `pass`.
     ///
     /// # Shapes
     /// photo (N, 3, H, W) -> (N, C * parts)
     pub fn code(&self, photo: &Tensor, pass: Pass) -> Tensor {
-        tch::no_grad(|| self.code_of(&self.map(photo, pass)))
+        let code = || self.code_of(&self.map(photo, pass));
+        if self.detach_code { tch::no_grad(code) } else { code() }
     }
 
     /// The two halves of the re-ID feature (the outputs of the heads' batch norms).

@@ -5,23 +5,11 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
+use super::block::{Block, BlockStyle, LAYERS};
 use super::layers::{
-    Conv, ConvShape, Init, LayerNorm, Linear, adaptive_instance_norm, channels_last, leaky_relu,
-    upsample2,
+    Conv, ConvShape, Init, LayerNorm, Linear, NonLocal, channels_last, leaky_relu, upsample2,
 };
 use dgnet::spec::settings::Decoder as Config;
-
-/// AdaIN layers of one residual block.
-const LAYERS: i64 = 2;
-
-/// AdaIN parameters of one residual block.
-#[derive(Debug)]
-pub struct BlockStyle {
-    /// (N, 2 * channels), first layer first.
-    weight: Tensor,
-    /// The same shape.
-    bias: Tensor,
-}
 
 /// AdaIN parameters of every residual block: what an appearance code says to G.
 #[derive(Debug)]
@@ -65,11 +53,13 @@ impl Mlp {
 pub struct Decoder {
     weights: Vec<Mlp>,
     biases: Vec<Mlp>,
-    residuals: Vec<[Conv; 2]>,
+    residuals: Vec<Block>,
+    attention: Option<NonLocal>,
     ups: Vec<(Conv, LayerNorm)>,
     smooth: [Conv; 2],
     last: Conv,
-    channels: i64,
+    dropout: f64,
+    tanh: bool,
 }
 
 impl Decoder {
@@ -78,16 +68,16 @@ impl Decoder {
     pub fn new(vs: &Path, cfg: &Config, channels: i64, code_length: i64) -> Self {
         let blocks = i64::from(cfg.residual_blocks);
         let hidden = i64::from(cfg.mlp_width);
-        let mlp =
-            |name: String| Mlp::new(&(vs / name), code_length / blocks, hidden, LAYERS * channels);
+        let styled = LAYERS * Block::styled_channels(cfg.block, channels);
+        let mlp = |name: String| Mlp::new(&(vs / name), code_length / blocks, hidden, styled);
         let model = vs / "dec" / "model";
         let conv = |at: Path, from, to, kernel| {
             Conv::reflected(&(at / "conv"), from, to, ConvShape::same(kernel), Init::HeFanIn)
         };
-        let residual = |i: i64| {
-            let block = &model / 1 / "model" / i / "model";
-            [0, 1].map(|layer| conv(&block / layer, channels, channels, 3))
-        };
+        let residual =
+            |i: i64| Block::new(&(&model / 1 / "model" / i / "model"), cfg.block, channels);
+        // parts are numbered as in public checkpoints, where attention takes a number of its own
+        let after = i64::from(cfg.non_local);
         let up_kernel = i64::from(cfg.up_kernel);
         let up = |i: i64, from| {
             (
@@ -100,10 +90,12 @@ impl Decoder {
             weights: (1..=blocks).map(|i| mlp(format!("mlp_w{i}"))).collect(),
             biases: (1..=blocks).map(|i| mlp(format!("mlp_b{i}"))).collect(),
             residuals: (0..blocks).map(residual).collect(),
-            ups: vec![up(3, channels), up(5, channels / 2)],
-            smooth: [conv(&model / 6, low, low, 3), conv(&model / 7, low, low, 3)],
-            last: conv(&model / 8, low, 3, 1),
-            channels,
+            attention: cfg.non_local.then(|| NonLocal::new(&(&model / 2), channels, Init::HeFanIn)),
+            ups: vec![up(3 + after, channels), up(5 + after, channels / 2)],
+            smooth: [6, 7].map(|i| conv(&model / (i + after), low, low, 3)),
+            last: conv(&model / (8 + after), low, 3, 1),
+            dropout: cfg.dropout,
+            tanh: cfg.tanh,
         }
     }
 
@@ -132,18 +124,16 @@ impl Decoder {
     /// # Shapes
     /// style of N samples, structure (N, channels, H/4, W/4) -> photo (N, 3, H, W), normalised units
     pub fn forward(&self, style: &Style, structure: &Tensor, pass: Pass) -> Tensor {
-        let mut x = structure.shallow_clone();
-        for ([first, second], style) in self.residuals.iter().zip(&style.0) {
-            let adapt = |conv: &Conv, x: &Tensor, layer: i64| {
-                let part = |t: &Tensor| t.narrow(1, layer * self.channels, self.channels);
-                adaptive_instance_norm(
-                    &conv.forward(x, pass),
-                    &part(&style.weight),
-                    &part(&style.bias),
-                )
-            };
-            let inner = leaky_relu(&adapt(first, &x, 0));
-            x = adapt(second, &inner, 1) + x;
+        let mut x = if self.dropout > 0.0 {
+            structure.dropout(self.dropout, pass.dropout)
+        } else {
+            structure.shallow_clone()
+        };
+        for (block, style) in self.residuals.iter().zip(&style.0) {
+            x = block.forward(&x, style, pass) + x;
+        }
+        if let Some(attention) = &self.attention {
+            x = attention.forward(&x, pass);
         }
         x = channels_last(&x);
         for (conv, norm) in &self.ups {
@@ -152,6 +142,7 @@ impl Decoder {
         for conv in &self.smooth {
             x = leaky_relu(&conv.forward(&x, pass));
         }
-        self.last.forward(&x, pass)
+        let photo = self.last.forward(&x, pass);
+        if self.tanh { photo.tanh() } else { photo }
     }
 }

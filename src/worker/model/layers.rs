@@ -94,6 +94,11 @@ impl Conv {
         }
     }
 
+    /// Zero-padded, with bias: the convolution of VGG.
+    pub fn biased(vs: &Path, from: i64, to: i64, shape: ConvShape, init: Init) -> Self {
+        Self { bias: Some(vs.zeros("bias", &[to])), ..Self::zero_padded(vs, from, to, shape, init) }
+    }
+
     /// Zero-padded, without bias: the convolution of residual networks.
     pub fn zero_padded(vs: &Path, from: i64, to: i64, shape: ConvShape, init: Init) -> Self {
         let dims = [to, from, shape.kernel, shape.kernel];
@@ -256,6 +261,39 @@ impl LayerNorm {
         let gamma = seen(&self.gamma, pass).view([1, -1, 1, 1]);
         let beta = seen(&self.beta, pass).view([1, -1, 1, 1]);
         centred * (gamma / (variance.sqrt() + NORM_EPS)) + beta
+    }
+}
+
+/// Self-attention over the positions of a map (non-local block): input + gamma x attended values.
+#[derive(Debug)]
+pub struct NonLocal {
+    query: Conv,
+    key: Conv,
+    value: Conv,
+    gamma: Tensor,
+}
+
+impl NonLocal {
+    /// Gamma begins at 0, so the block begins as the identity.
+    pub fn new(vs: &Path, channels: i64, init: Init) -> Self {
+        let inner = (channels / 8).max(1);
+        let conv = |name, to| Conv::reflected(&(vs / name), channels, to, ConvShape::same(1), init);
+        Self {
+            query: conv("query_conv", inner),
+            key: conv("key_conv", inner),
+            value: conv("value_conv", channels),
+            gamma: vs.zeros("gamma", &[1]),
+        }
+    }
+
+    /// # Shapes
+    /// (N, C, H, W) -> the same
+    pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        let positions = |conv: &Conv| conv.forward(x, pass).flatten(2, 3);
+        let asked = positions(&self.query).transpose(1, 2).bmm(&positions(&self.key));
+        let attention = asked.softmax(-1, None::<Kind>);
+        let attended = positions(&self.value).bmm(&attention.transpose(1, 2));
+        attended.view_as(x) * seen(&self.gamma, pass) + x
     }
 }
 

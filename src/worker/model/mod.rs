@@ -2,6 +2,7 @@
 //! are those of public checkpoints. No I/O, no losses, no optimizer.
 
 pub mod appearance;
+pub mod block;
 pub mod decoder;
 pub mod discriminator;
 pub mod generator;
@@ -9,6 +10,7 @@ pub mod layers;
 pub mod resnet;
 pub mod structure;
 pub mod teacher;
+pub mod vgg;
 
 /// Which statistics batch norm uses, and whether it remembers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

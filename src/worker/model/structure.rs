@@ -2,16 +2,24 @@
 //! code at a quarter of its size. Instance norm everywhere, so a batch may be any mixture of photos.
 
 use tch::nn::Path;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::Pass;
 use super::layers::{Conv, ConvShape, Init, instance_norm, leaky_relu};
+use dgnet::data::edges::canny;
+use dgnet::data::pixels::{MEAN, STD};
 use dgnet::spec::settings::{Structure, StructureInput};
+
+/// Weights of red, green and blue in an 8-bit grey picture.
+const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
+/// Canny's thresholds.
+const CANNY: [i64; 2] = [10, 200];
 
 /// E_s.
 #[derive(Debug)]
 pub struct StructureEncoder {
     input: StructureInput,
+    edge_noise: f64,
     stem: Vec<Conv>,
     residuals: Vec<[Conv; 2]>,
     point: Conv,
@@ -30,7 +38,7 @@ impl StructureEncoder {
     pub fn new(vs: &Path, cfg: &Structure) -> Self {
         let w = i64::from(cfg.width);
         let input = match cfg.input {
-            StructureInput::Grey => 1,
+            StructureInput::Grey | StructureInput::Edges => 1,
             StructureInput::Rgb => 3,
         };
         let model = vs / "model";
@@ -63,6 +71,7 @@ impl StructureEncoder {
             .collect();
         Self {
             input: cfg.input,
+            edge_noise: cfg.edge_noise,
             stem,
             residuals,
             point: conv(&(&pyramid / "conv1"), 4 * w, 2 * w, point),
@@ -80,6 +89,7 @@ impl StructureEncoder {
             // the mean of the normalised channels, not luma: what the release feeds
             StructureInput::Grey => photo.mean_dim(Some([1].as_slice()), true, None::<Kind>),
             StructureInput::Rgb => photo.shallow_clone(),
+            StructureInput::Edges => self.edges(photo, pass),
         };
         for conv in &self.stem {
             x = active(conv, &x);
@@ -90,5 +100,37 @@ impl StructureEncoder {
         let mut branches = vec![block(&self.point, &x)];
         branches.extend(self.dilated.iter().map(|[point, wide]| block(wide, &active(point, &x))));
         block(&self.fuse, &Tensor::cat(&branches, 1))
+    }
+
+    /// Edges from -0.5 to 0.5, noisy while E_s is trained; no gradient reaches the photo.
+    ///
+    /// # Shapes
+    /// (N, 3, H, W) -> (N, 1, H, W)
+    fn edges(&self, photo: &Tensor, pass: Pass) -> Tensor {
+        let size = photo.size();
+        let (height, width) = (size[2] as usize, size[3] as usize);
+        let channel = |values: &[f64]| Tensor::from_slice(values).view([1, 3, 1, 1]);
+        let (mean, std) = (channel(&MEAN.map(f64::from)), channel(&STD.map(f64::from)));
+        let colours = photo.detach().to_device(Device::Cpu).to_kind(Kind::Double) * std + mean;
+        let luma = (colours * 255.0).clamp(0.0, 255.0) * channel(&LUMA);
+        let grey = luma.sum_dim_intlist(Some([1].as_slice()), false, None::<Kind>) + 0.5;
+        let grey = grey.floor().to_kind(Kind::Uint8).contiguous().view([-1]);
+        let mut pixels = vec![0_u8; grey.numel()];
+        let count = pixels.len();
+        grey.copy_data(&mut pixels, count);
+        let levels: Vec<f32> = pixels
+            .chunks_exact(height * width)
+            .flat_map(|grey| canny(grey, height, width, CANNY[0], CANNY[1]))
+            .map(|edge| if edge { 0.5 } else { -0.5 })
+            .collect();
+        let edges = Tensor::from_slice(&levels)
+            .view([size[0], 1, size[2], size[3]])
+            .to_device(photo.device())
+            .to_kind(photo.kind());
+        if pass.dropout && self.edge_noise > 0.0 {
+            edges.randn_like() * self.edge_noise + edges
+        } else {
+            edges
+        }
     }
 }

@@ -64,3 +64,17 @@ impl TeacherNet {
         tch::no_grad(|| self.head.feature(&self.pooled(photo, Pass::EVAL), Pass::EVAL))
     }
 }
+
+/// The mean of several teachers' distributions; `None` without a teacher.
+///
+/// # Shapes
+/// photo (N, 3, H, W) -> (N, K), rows sum to 1
+pub fn mean_distribution(
+    teachers: &[TeacherNet],
+    photo: &Tensor,
+    statistics: TeacherBatchNorm,
+) -> Option<Tensor> {
+    let each = teachers.iter().map(|teacher| teacher.distribution(photo, statistics));
+    let sum = each.reduce(|sum, q| sum + q)?;
+    Some(if teachers.len() > 1 { sum / teachers.len() as f64 } else { sum })
+}

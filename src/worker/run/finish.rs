@@ -194,7 +194,7 @@ fn swap_metrics(
     networks: &Networks,
 ) -> Result<BTreeMap<&'static str, f64>, WorkerError> {
     let settings = &job.spec.settings.eval;
-    let (encoder, generator) = (&networks.encoder, &networks.generator);
+    let (encoder, generator) = (networks.code_encoder(), &networks.generator);
     let held_out = job.held_out()?;
     let scores = match &job.truth {
         Some(truth) if settings.swap_pairs > 0 => {
@@ -230,7 +230,7 @@ pub fn pictures(
     }
     let key = &job.spec.stages.pictures;
     let stage = job.stage(StageKind::Pictures, key, |folder| {
-        let (encoder, generator) = (&networks.encoder, &networks.generator);
+        let (encoder, generator) = (networks.code_encoder(), &networks.generator);
         let held_out = job.held_out()?;
         let grid = pictures::swap_grid(
             encoder,

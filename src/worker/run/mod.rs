@@ -12,6 +12,7 @@ use std::path::Path;
 
 pub use job::{Job, Stop, WorkerError};
 
+use dgnet::spec::identity::generator_settings;
 use dgnet::spec::settings::Mode;
 use dgnet::store::records::{End, EndState, Pause};
 use dgnet::store::run_dir::now;
@@ -138,11 +139,15 @@ fn joint(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
 
 /// The re-ID baseline: the teacher of this seed, evaluated.
 fn teacher_only(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
-    let (teacher, _vars, steps) = teaching::load(job)?;
+    let teaching::Teachers { nets, steps, .. } = teaching::load(job)?;
+    let Some(teacher) = nets.first() else {
+        let key = job.spec.stages.teacher.clone();
+        return Err(WorkerError::Missing { kind: "teacher", key });
+    };
     let attempt = dir.next_attempt()?;
     let mut writer = RunWriter::begin(dir.path(), &provenance::begin(attempt, 0, steps))?;
     teaching::copy_metrics(job, &mut writer)?;
-    finish::evaluation(job, &finish::Model::Teacher(&teacher), steps, &mut writer)?;
+    finish::evaluation(job, &finish::Model::Teacher(teacher), steps, &mut writer)?;
     writer.heartbeat("evaluation", steps, steps)?;
     writer.sync()?;
     Ok(Phase::Complete)
@@ -161,6 +166,17 @@ pub fn prefix(runs: &Path, spec_file: &Path, steps: u64, stop: &Stop) -> Result<
     let spec = folder.spec()?;
     let forks = folder.forks()?;
     caught(|| prefix::train(&Job::open(runs, spec, stop)?, &forks, steps))
+}
+
+/// Trains the generator that feeds the run described by `spec_file` offline, unless it is there.
+pub fn generator(runs: &Path, spec_file: &Path, stop: &Stop) -> Result<Exit, WorkerError> {
+    let folder = RunDir::new(spec_file.parent().unwrap_or(Path::new(".")));
+    let mut spec = folder.spec()?;
+    let Some(settings) = generator_settings(&spec.settings) else { return Ok(Exit::Done) };
+    spec.settings = settings;
+    spec.stages.training = std::mem::take(&mut spec.stages.generator);
+    spec.stages.teacher.clear();
+    caught(|| prefix::train_whole(&Job::open(runs, spec, stop)?))
 }
 
 /// Turns a panic (libtorch's errors arrive as such) into an error with its message.

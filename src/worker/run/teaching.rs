@@ -17,6 +17,7 @@ use crate::model::teacher::TeacherNet;
 use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
 use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
 use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
+use dgnet::data::rng::Rng;
 use dgnet::data::sampler::hold_out;
 use dgnet::spec::settings::TeacherSource;
 use dgnet::store::files::create_folder;
@@ -43,28 +44,60 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
     if job.stages.published(StageKind::Teacher, key).is_some() {
         return Ok(Exit::Done);
     }
-    let mut course = Course::open(job, &resume)?;
-    match course.run(job)? {
-        Phase::Complete => {}
-        Phase::Interrupted { .. } => return Ok(Exit::Interrupted),
-        Phase::Diverged { step, reason } => {
-            return Err(WorkerError::Teacher(format!(
-                "the teacher diverged at step {step}: {reason}"
-            )));
+    let (mut tensors, mut curves, mut steps) = (Vec::new(), Vec::new(), 0);
+    for nth in 0..job.spec.settings.teacher.count {
+        let mut course = Course::open(job, &resume, nth)?;
+        match course.run(job)? {
+            Phase::Complete => {}
+            Phase::Interrupted { .. } => return Ok(Exit::Interrupted),
+            Phase::Diverged { step, reason } => {
+                return Err(WorkerError::Teacher(format!(
+                    "{} diverged at step {step}: {reason}",
+                    called(nth)
+                )));
+            }
         }
+        if course.step > 0 && nth + 1 < job.spec.settings.teacher.count {
+            course.save(job)?;
+        }
+        tensors.extend(variables(&called(nth), &course.trainer.vars));
+        steps = course.step;
+        curves.push(course.lines);
     }
     let work = job.stages.work(StageKind::Teacher, key)?.since(began);
-    let tensors = variables("teacher", &course.trainer.vars);
-    let counters = BTreeMap::new();
-    checkpoint::write(&work.path().join(WEIGHTS), &tensors, course.step, &job.people(), counters)?;
-    write_lines(&work.path().join(METRICS), &course.lines)?;
+    checkpoint::write(&work.path().join(WEIGHTS), &tensors, steps, &job.people(), BTreeMap::new())?;
+    write_lines(&work.path().join(METRICS), &mean_lines(&curves))?;
     job.stages.publish(work)?;
     let _ = fs::remove_dir_all(&resume);
     Ok(Exit::Done)
 }
 
+/// The name of the nth teacher in files: teacher, teacher1, teacher2.
+fn called(nth: u32) -> String {
+    if nth == 0 { "teacher".to_owned() } else { format!("teacher{nth}") }
+}
+
+/// The seed of the nth teacher of a run: the first one has the run's own.
+fn seed_of(seed: u64, nth: u32) -> u64 {
+    if nth == 0 { seed } else { Rng::new(seed, "teacher", u64::from(nth)).next_u64() >> 1 }
+}
+
+/// Curves of several teachers, which have the same steps, as one: the mean of every value.
+fn mean_lines(curves: &[Vec<MetricLine>]) -> Vec<MetricLine> {
+    let mut mean = curves.first().cloned().unwrap_or_default();
+    for (at, line) in mean.iter_mut().enumerate() {
+        for (name, value) in &mut line.values {
+            let all = curves.iter().filter_map(|lines| Some(lines.get(at)?.values.get(name)?.0));
+            value.0 = all.sum::<f64>() / curves.len() as f64;
+        }
+    }
+    mean
+}
+
 /// A teacher on its way.
 struct Course {
+    nth: u32,
+    seed: u64,
     trainer: TeacherTrainer,
     checkpoints: Checkpoints,
     pulse: Pulse,
@@ -76,8 +109,10 @@ struct Course {
 }
 
 impl Course {
-    fn open(job: &Job, folder: &Path) -> Result<Self, WorkerError> {
-        let (settings, seed) = (&job.spec.settings, job.spec.seed);
+    fn open(job: &Job, resume: &Path, nth: u32) -> Result<Self, WorkerError> {
+        let (settings, seed) = (&job.spec.settings, seed_of(job.spec.seed, nth));
+        let folder = &if nth == 0 { resume.to_owned() } else { resume.join(called(nth)) };
+        create_folder(folder)?;
         let (net, vars) = build(settings, job.class_count(), seed, job.device);
         if let Some(weights) = &settings.teacher.weights {
             checkpoint::load_backbone(Path::new(weights), &vars)?;
@@ -109,10 +144,13 @@ impl Course {
             seed,
         )?;
         Ok(Self {
+            nth,
+            seed,
             trainer,
             checkpoints,
-            pulse: Pulse::new(folder)?,
-            folder: folder.to_owned(),
+            // one heartbeat for all of them
+            pulse: Pulse::new(resume)?,
+            folder: folder.clone(),
             lines,
             held_out,
             loader: Arc::new(loader),
@@ -121,7 +159,7 @@ impl Course {
     }
 
     fn run(&mut self, job: &Job) -> Result<Phase, WorkerError> {
-        let (settings, seed) = (&job.spec.settings, job.spec.seed);
+        let (settings, seed) = (&job.spec.settings, self.seed);
         let epoch_steps = self.loader.steps_per_epoch();
         let steps = epoch_steps * u64::from(settings.teacher.epochs);
         let loader = Arc::clone(&self.loader);
@@ -151,7 +189,8 @@ impl Course {
                 });
             }
             losses.push(loss);
-            self.pulse.beat("teacher", self.step, steps)?;
+            let (before, all) = (u64::from(self.nth) * steps, u64::from(settings.teacher.count));
+            self.pulse.beat("teacher", before + self.step, all * steps)?;
             if self.step.is_multiple_of(epoch_steps) {
                 self.note_epoch(job, &mut losses)?;
                 let epoch = self.step / epoch_steps;
@@ -217,8 +256,18 @@ fn accuracy(
     Ok(correct as f64 / indices.len().max(1) as f64)
 }
 
-/// The teacher that this job's spec asks for, its variables, and the steps it was trained.
-pub fn load(job: &Job) -> Result<(TeacherNet, VarStore, u64), WorkerError> {
+/// The teachers that a job's spec asks for.
+pub struct Teachers {
+    /// The networks; most often one.
+    pub nets: Vec<TeacherNet>,
+    /// Their variables.
+    pub vars: Vec<VarStore>,
+    /// Steps that each was trained.
+    pub steps: u64,
+}
+
+/// Loads the teachers that this job's spec asks for.
+pub fn load(job: &Job) -> Result<Teachers, WorkerError> {
     let settings = &job.spec.settings;
     let given = settings
         .teacher
@@ -244,9 +293,14 @@ pub fn load(job: &Job) -> Result<(TeacherNet, VarStore, u64), WorkerError> {
             job.classes.len()
         )));
     }
-    let (net, vars) = build(settings, job.class_count(), job.spec.seed, job.device);
-    checkpoint::fill(&path, "teacher", &vars, &tensors)?;
-    Ok((net, vars, record.step))
+    let mut teachers = Teachers { nets: Vec::new(), vars: Vec::new(), steps: record.step };
+    for nth in 0..settings.teacher.count {
+        let (net, vars) = build(settings, job.class_count(), job.spec.seed, job.device);
+        checkpoint::fill(&path, &called(nth), &vars, &tensors)?;
+        teachers.nets.push(net);
+        teachers.vars.push(vars);
+    }
+    Ok(teachers)
 }
 
 /// Copies the curve of the teacher's training into a run's records.

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use tch::Tensor;
+use tch::nn::VarStore;
+use tch::{Device, Tensor};
 
 use super::job::{Job, WorkerError};
 use super::teaching::{self, copy_lines, read_lines, tensor, write_lines};
 use super::{Phase, finish, provenance};
+use crate::model::vgg::Vgg;
 use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
-use crate::train::step::{Batch, Draws, Networks, Trainer};
+use crate::train::step::{Batch, Draws, Guides, Networks, Trainer};
 use dgnet::data::loader::{JointBatch, JointLoader, Prefetch};
 use dgnet::spec::prefix::Course;
 use dgnet::spec::settings::{Settings, TeacherLabels};
@@ -52,6 +54,32 @@ fn asks_teacher(settings: &Settings) -> bool {
     settings.loss.lambda_prim > 0.0 && by_network
 }
 
+/// VGG's features, read from a file.
+fn perceptual(path: &Path, device: Device) -> Result<Vgg, WorkerError> {
+    let vars = VarStore::new(device);
+    let vgg = Vgg::new(&vars.root());
+    checkpoint::load_all(path, &vars)?;
+    Ok(vgg)
+}
+
+/// Puts the finished generator that feeds this run offline, and the encoder that it was trained with,
+/// into the networks.
+fn load_painter(job: &Job, networks: &Networks) -> Result<(), WorkerError> {
+    let Some((painter, _)) = &networks.painter else { return Ok(()) };
+    let key = &job.spec.stages.generator;
+    let stage = job
+        .stages
+        .published(StageKind::Training, key)
+        .ok_or_else(|| WorkerError::Missing { kind: "generator", key: key.clone() })?;
+    let path = stage.join(WEIGHTS);
+    let (_, tensors) = checkpoint::read(&path)?;
+    for (name, store) in [("gen", &networks.gen_vars), ("dis", &networks.dis_vars), ("id", painter)]
+    {
+        checkpoint::fill(&path, name, store, &tensors)?;
+    }
+    Ok(())
+}
+
 impl Session {
     /// Builds the networks and puts them where the training last was: at its newest checkpoint, or at
     /// the end of the longest published beginning among `forks`. `until` is the last step that this
@@ -64,9 +92,17 @@ impl Session {
         }
         let course = job.course();
         let asks = asks_teacher(settings) && course.asks_teacher_before(until);
-        let teacher = if asks { Some(teaching::load(job)?.0) } else { None };
-        let trainer = Trainer::new(networks, teacher, settings, job.class_count());
+        let mut guides = Guides::default();
+        if asks {
+            guides.teachers = teaching::load(job)?.nets;
+        }
+        let weights = settings.loss.perceptual_weights.as_ref();
+        if let Some(path) = weights.filter(|_| settings.loss.lambda_perceptual > 0.0) {
+            guides.perceptual = Some(perceptual(Path::new(path), job.device)?);
+        }
+        let trainer = Trainer::new(networks, guides, settings, job.class_count());
         let checkpoints = Checkpoints::new(dir.checkpoints());
+        load_painter(job, &trainer.networks)?;
         let mut session = Self {
             trainer,
             checkpoints,

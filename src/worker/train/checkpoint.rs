@@ -211,6 +211,17 @@ pub fn load_backbone(path: &Path, store: &VarStore) -> Result<(), CheckpointErro
     })
 }
 
+/// Loads every variable of a network from a safetensors file that names them alike.
+pub fn load_all(path: &Path, store: &VarStore) -> Result<(), CheckpointError> {
+    let read = Tensor::read_safetensors(path);
+    let tensors = read.map_err(|error| CheckpointError::Damaged {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let named = tensors.into_iter().map(|(name, tensor)| (format!("net.{name}"), tensor)).collect();
+    fill(path, "net", store, &named)
+}
+
 /// The checkpoints of one training in a folder of their own.
 #[derive(Debug, Clone)]
 pub struct Checkpoints(PathBuf);

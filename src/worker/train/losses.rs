@@ -1,6 +1,7 @@
 //! Every loss of DG-Net as a pure function of tensors (the definitions of the public release). A term
 //! for both directions is computed on the two batches stacked and returned as a pair, because the
-//! terms are added over directions and never averaged. Weights enter in `step`, never here.
+//! terms are added over directions and never averaged. Weights enter in `step`, never here; the
+//! adversarial game is in `gan`.
 
 use tch::{Kind, Reduction, Tensor};
 
@@ -12,6 +13,14 @@ use dgnet::spec::settings::TeacherLabels;
 /// (2B, ...) and (2B, ...) -> (2,)
 pub fn l1_pair(x: &Tensor, target: &Tensor) -> Tensor {
     pair_mean(&(x - target.detach()).abs())
+}
+
+/// Mean squared difference of each half of a stacked batch; the target takes no gradient.
+///
+/// # Shapes
+/// (2B, ...) and (2B, ...) -> (2,)
+pub fn l2_pair(x: &Tensor, target: &Tensor) -> Tensor {
+    pair_mean(&(x - target.detach()).square())
 }
 
 /// Mean of each half of a stacked batch.
@@ -68,43 +77,6 @@ pub fn teacher_labels(
             &masked / masked.sum_dim_intlist(Some([1].as_slice()), true, None::<Kind>)
         }
     }
-}
-
-/// Least-squares loss of D (both directions): fakes to 0, real photos to 1, summed over scales.
-///
-/// # Shapes
-/// per scale (2B, 1, h, w) for fakes and real photos -> ()
-pub fn discriminator(fake: &[Tensor], real: &[Tensor]) -> Tensor {
-    let scale = |(fake, real): (&Tensor, &Tensor)| {
-        pair_mean(&fake.square()).sum(None::<Kind>)
-            + pair_mean(&(real - 1.0).square()).sum(None::<Kind>)
-    };
-    sum(fake.iter().zip(real).map(scale))
-}
-
-/// Weight-free gradient penalty of D: per scale the mean over each batch of the squared L2 norm of
-/// d(sum of D's output)/dx, summed over scales and directions.
-///
-/// # Shapes
-/// per scale (2B, 1, h, w), photos (2B, 3, H, W) that require gradients -> ()
-pub fn gradient_penalty(judged: &[Tensor], photos: &Tensor) -> Tensor {
-    let half = photos.size()[0] as f64 / 2.0;
-    sum(judged.iter().map(|map| {
-        let gradient = Tensor::run_backward(&[map.sum(None::<Kind>)], &[photos], true, true);
-        gradient[0].square().sum(None::<Kind>) / half
-    }))
-}
-
-/// The generator's adversarial term per direction: 2 x mean (D(fake) - 1)^2 per scale, summed.
-///
-/// # Shapes
-/// per scale (2B, 1, h, w) -> (2,)
-pub fn adversarial(fake: &[Tensor]) -> Tensor {
-    sum(fake.iter().map(|map| pair_mean(&(map - 1.0).square()) * 2.0))
-}
-
-fn sum(terms: impl Iterator<Item = Tensor>) -> Tensor {
-    terms.reduce(|total, term| total + term).unwrap_or_else(|| Tensor::from(0.0))
 }
 
 #[cfg(test)]

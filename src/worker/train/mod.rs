@@ -2,6 +2,7 @@
 //! teacher's training. It emits numbers; it never prints, stores results or reads the study.
 
 pub mod checkpoint;
+pub mod gan;
 pub mod losses;
 pub mod optim;
 pub mod step;

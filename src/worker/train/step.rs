@@ -5,18 +5,17 @@
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
-use super::losses::{
-    adversarial, cross_entropy, discriminator, distillation, gradient_penalty, l1_pair,
-    teacher_labels,
-};
+use super::gan::{adversarial, discriminator, gradient_penalty};
+use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_labels};
 use super::optim::{Adam, Flat, Sgd};
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::discriminator::Discriminator;
 use crate::model::generator::Generator;
-use crate::model::teacher::TeacherNet;
+use crate::model::teacher::{TeacherNet, mean_distribution};
+use crate::model::vgg::Vgg;
 use dgnet::data::rng::Rng;
-use dgnet::spec::settings::Settings;
+use dgnet::spec::settings::{Feeding, Gan, Settings};
 use dgnet::spec::step_plan::{StepPlan, Weights};
 
 /// The three networks that a step trains, and their variables.
@@ -34,6 +33,8 @@ pub struct Networks {
     pub encoder: AppearanceEncoder,
     /// D.
     pub discriminator: Discriminator,
+    /// With offline feeding: the E_a that G was trained with, and its variables. G is finished then too.
+    pub painter: Option<(VarStore, AppearanceEncoder)>,
 }
 
 /// Seeds libtorch's generator for one purpose; initialisation and dropout are the only users.
@@ -53,14 +54,30 @@ impl Networks {
         seed_torch(seed, "init.appearance", 0);
         let encoder = AppearanceEncoder::new(&id_vars.root(), &settings.appearance, classes);
         seed_torch(seed, "init.discriminator", 0);
-        let discriminator = Discriminator::new(&dis_vars.root(), &settings.discriminator);
-        Self { gen_vars, id_vars, dis_vars, generator, encoder, discriminator }
+        let side = settings.image.height.min(settings.image.width);
+        let discriminator =
+            Discriminator::new(&dis_vars.root(), &settings.discriminator, i64::from(side));
+        let painter = (settings.train.feeding == Feeding::Offline).then(|| {
+            let vars = VarStore::new(device);
+            let encoder = AppearanceEncoder::new(&vars.root(), &settings.appearance, classes);
+            (vars, encoder)
+        });
+        Self { gen_vars, id_vars, dis_vars, generator, encoder, discriminator, painter }
     }
 
     /// The variable stores with the names under which checkpoints hold them.
     #[must_use]
-    pub fn stores(&self) -> [(&'static str, &VarStore); 3] {
-        [("gen", &self.gen_vars), ("id", &self.id_vars), ("dis", &self.dis_vars)]
+    pub fn stores(&self) -> Vec<(&'static str, &VarStore)> {
+        let mut stores =
+            vec![("gen", &self.gen_vars), ("id", &self.id_vars), ("dis", &self.dis_vars)];
+        stores.extend(self.painter.iter().map(|(vars, _)| ("painter", vars)));
+        stores
+    }
+
+    /// The encoder whose appearance codes G understands.
+    #[must_use]
+    pub fn code_encoder(&self) -> &AppearanceEncoder {
+        self.painter.as_ref().map_or(&self.encoder, |(_, encoder)| encoder)
     }
 }
 
@@ -136,6 +153,8 @@ pub struct Losses {
     pub cycle: Tensor,
     /// Adversarial term of x_ba, x_ab: (2,).
     pub adv: Tensor,
+    /// VGG features of x_ba, x_ab against those of x_b, x_a: (2,).
+    pub perceptual: Tensor,
     /// Divergence from the teacher's labels on generated images.
     pub prim: Tensor,
     /// Fine head's cross entropy with the structure provider's class on generated images.
@@ -152,6 +171,7 @@ impl Losses {
             + (both(&self.code_1) + both(&self.code_2)) * w.code
             + both(&self.cycle) * w.cycle
             + both(&self.adv) * w.adv
+            + both(&self.perceptual) * w.perceptual
             + &self.prim * w.prim
             + &self.fine * w.fine
     }
@@ -191,6 +211,7 @@ impl Outcome {
             ("loss_code_2", value(&l.code_2)),
             ("loss_cycle", value(&l.cycle)),
             ("loss_adv", value(&l.adv)),
+            ("loss_perceptual", value(&l.perceptual)),
             ("loss_prim", value(&l.prim)),
             ("loss_fine", value(&l.fine)),
             ("loss_dis", value(&self.dis)),
@@ -199,7 +220,16 @@ impl Outcome {
     }
 }
 
-/// The networks with their optimizers and the teacher.
+/// Finished networks that guide a training and are not trained by it.
+#[derive(Debug, Default)]
+pub struct Guides {
+    /// Label generated images; their distributions are averaged. Empty where nobody asks.
+    pub teachers: Vec<TeacherNet>,
+    /// Features of the perceptual loss.
+    pub perceptual: Option<Vgg>,
+}
+
+/// The networks with their optimizers and their guides.
 #[derive(Debug)]
 pub struct Trainer {
     /// What is trained.
@@ -210,7 +240,8 @@ pub struct Trainer {
     pub dis_optim: Adam,
     /// SGD of E_a.
     pub id_optim: Sgd,
-    teacher: Option<TeacherNet>,
+    guides: Guides,
+    gan: Gan,
     classes: i64,
 }
 
@@ -229,14 +260,10 @@ fn exchanged(x: &Tensor) -> Tensor {
 impl Trainer {
     /// Takes the networks over; their parameters move into flat buffers here, so load or fill them before.
     #[must_use]
-    pub fn new(
-        networks: Networks,
-        teacher: Option<TeacherNet>,
-        settings: &Settings,
-        classes: i64,
-    ) -> Self {
+    pub fn new(networks: Networks, guides: Guides, settings: &Settings, classes: i64) -> Self {
         let train = &settings.train;
-        let adam = |vars: &VarStore| Adam::new(Flat::new(vars), train.betas, train.weight_decay);
+        let decay = if train.adam_weight_decay { train.weight_decay } else { 0.0 };
+        let adam = |vars: &VarStore| Adam::new(Flat::new(vars), train.betas, decay);
         Self {
             gen_optim: adam(&networks.gen_vars),
             dis_optim: adam(&networks.dis_vars),
@@ -247,7 +274,8 @@ impl Trainer {
                 "model.",
             ),
             networks,
-            teacher,
+            guides,
+            gan: settings.discriminator.gan,
             classes,
         }
     }
@@ -262,7 +290,9 @@ impl Trainer {
         self.gen_optim.flat.zero_gradients();
         self.id_optim.flat.zero_gradients();
         total.backward();
-        self.gen_optim.step(plan.rates.generator);
+        if self.networks.painter.is_none() {
+            self.gen_optim.step(plan.rates.generator);
+        }
         self.id_optim.step(plan.rates.backbone, plan.rates.heads);
         Outcome { forward, losses, total: total.detach(), dis, dis_penalty, judged }
     }
@@ -270,19 +300,24 @@ impl Trainer {
     /// Codes, logits, and G on own, positive's and exchanged appearance. Every pass through E_a is a
     /// batch of its own (batch norm); E_s and G treat samples alone and take everything at once.
     fn forward(&self, batch: &Batch) -> Forward {
-        let Networks { generator, encoder, .. } = &self.networks;
+        let Networks { generator, encoder, painter, .. } = &self.networks;
         let [x_a, x_b] = halves(&batch.x);
         let [xp_a, xp_b] = halves(&batch.positive);
-        let (codes, logits) = encode(encoder, &[x_a, x_b, xp_a, xp_b], batch.erased.as_ref());
+        let photos = [x_a, x_b, xp_a, xp_b];
+        let (mut codes, logits) = encode(encoder, &photos, batch.erased.as_ref());
+        let mut pass = Pass::TRAIN;
+        if let Some((_, painter)) = painter {
+            pass = Pass::EVAL;
+            codes = photos.iter().map(|x| painter.code(x, pass).detach()).collect();
+        }
         let appearance = Tensor::cat(&codes, 0);
-        let structure = generator.structure.forward(&batch.x, Pass::TRAIN);
-        let style = generator.decoder.style(&appearance, Pass::TRAIN);
+        let structure = generator.structure.forward(&batch.x, pass);
+        let style = generator.decoder.style(&appearance, pass);
         let (two, four) = (batch.x.size()[0], appearance.size()[0]);
         let rows = |from, to| Tensor::arange_start(from, to, (Kind::Int64, appearance.device()));
         let own_positive_own = Tensor::cat(&[rows(0, two), rows(two, four), rows(0, two)], 0);
         let structures = Tensor::cat(&[&structure, &structure, &exchanged(&structure)], 0);
-        let images =
-            generator.decoder.forward(&style.select(&own_positive_own), &structures, Pass::TRAIN);
+        let images = generator.decoder.forward(&style.select(&own_positive_own), &structures, pass);
         let part = |k: i64| images.narrow(0, k * two, two);
         Forward { own: part(0), positive: part(1), swapped: part(2), appearance, structure, logits }
     }
@@ -301,8 +336,8 @@ impl Trainer {
         let real = batch.x.detach().set_requires_grad(true);
         let judged = judge.forward(&real, Pass::TRAIN);
         let fakes = judge.forward(&forward.swapped.detach(), Pass::TRAIN);
-        let penalty = gradient_penalty(&judged, &real) * plan.penalty;
-        let loss = discriminator(&fakes, &judged) + &penalty;
+        let penalty = gradient_penalty(self.gan, &judged, &real) * plan.penalty;
+        let loss = discriminator(self.gan, &fakes, &judged) + &penalty;
         self.dis_optim.flat.zero_gradients();
         loss.backward();
         self.dis_optim.step(plan.rates.discriminator);
@@ -322,21 +357,39 @@ impl Trainer {
         let adv = if w.adv == 0.0 {
             zero_pair(&batch.x)
         } else {
-            adversarial(&self.networks.discriminator.forward(&forward.swapped, Pass::FROZEN))
+            let judged = self.networks.discriminator.forward(&forward.swapped, Pass::FROZEN);
+            adversarial(self.gan, &judged)
+        };
+        let when = |wanted: bool, term: &dyn Fn() -> Tensor| {
+            if wanted { term() } else { zero(&batch.x) }
         };
         Losses {
             img_1: l1_pair(&forward.own, &batch.x),
             img_2: l1_pair(&forward.positive, &batch.x),
             id_x: entropy([0, 1], |(primary, _)| primary),
-            id_positive: entropy([2, 3], |(primary, _)| primary),
-            id_fine: entropy([0, 1], |(_, fine)| fine),
+            id_positive: when(plan.identity_on_positives, &|| {
+                entropy([2, 3], |(primary, _)| primary)
+            }),
+            id_fine: when(plan.fine_on_real, &|| entropy([0, 1], |(_, fine)| fine)),
             id_c: again.id_c,
             code_1: again.code_1,
             code_2: again.code_2,
             cycle: again.cycle,
             adv,
+            perceptual: self.perceptual(batch, forward, plan),
             prim,
             fine,
+        }
+    }
+
+    /// VGG features of generated images against those of the photos whose structure they have.
+    fn perceptual(&self, batch: &Batch, forward: &Forward, plan: &StepPlan) -> Tensor {
+        match &self.guides.perceptual {
+            Some(vgg) if plan.weights.perceptual > 0.0 => {
+                let carriers = tch::no_grad(|| vgg.forward(&exchanged(&batch.x)));
+                l2_pair(&vgg.forward(&forward.swapped), &carriers)
+            }
+            _ => zero_pair(&batch.x),
         }
     }
 
@@ -401,9 +454,9 @@ impl Trainer {
             let seen = self.networks.encoder.forward(&images, Pass::TRAIN);
             if w.prim > 0.0 {
                 // static and uniform labels need no teacher; the plan asks for one in all other cases
-                let asked = || match &self.teacher {
-                    Some(teacher) => teacher.distribution(&images, plan.teacher_norm),
-                    None => Tensor::full_like(&seen.primary, f64::NAN),
+                let asked = || {
+                    mean_distribution(&self.guides.teachers, &images, plan.teacher_norm)
+                        .unwrap_or_else(|| Tensor::full_like(&seen.primary, f64::NAN))
                 };
                 let q = teacher_labels(
                     plan.labels,
@@ -432,7 +485,7 @@ struct Reencoded {
 }
 
 /// Appearance codes and logits of x_a, x_b, xp_a, xp_b, each in a pass of its own. With erasing on the
-/// codes come from the clean photos, without a graph, and the logits from the erased ones.
+/// codes come from the clean photos and the logits from the erased ones.
 fn encode(
     encoder: &AppearanceEncoder,
     photos: &[Tensor; 4],

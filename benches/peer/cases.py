@@ -153,9 +153,10 @@ def draw(count: int, seed: int, fixed: dict) -> list[dict]:
 def trimmed(step: dict, k: int, case: dict) -> dict:
     """A step without what two correct programs need not share.
 
-    Losses that this case does not use (a program may leave them out), and tensors whose gradient is 0 but for
-    rounding, such as a bias before an instance norm: their size is noise, and without weight decay Adam turns
-    noise into steps. After the first step noise has grown, so only whole parts are compared.
+    Losses that this case does not use, and D where nobody listens to it (a program may leave them out); tensors
+    whose gradient is 0 but for rounding, such as a bias before an instance norm: their size is noise, and
+    without weight decay Adam turns noise into steps. After the first step noise has grown, so only whole parts
+    are compared.
     """
     unused = {
         "loss_gen_recon_id": case["lambda_id"],
@@ -168,6 +169,10 @@ def trimmed(step: dict, k: int, case: dict) -> dict:
     for name, weight in unused.items():
         if not weight:
             step["losses"].pop(name, None)
+    if not case["lambda_adv"]:
+        of_dis = lambda name: name.startswith(("dis", "loss_dis"))
+        for field in ("tensors", "losses", "grad_l2", "param_l2_after", "after"):
+            step[field] = {name: x for name, x in step[field].items() if not of_dis(name)}
     norms = step["grad_l2"]
     noise = {name for name, norm in norms.items() if norm < 1e-9 * norms[name.split(".")[0]]}
     for name in [n for n in norms if n in noise or (k and n.count(".") > 1)]:

@@ -118,7 +118,7 @@ class Trainer:
         if style == "static":
             return one_hot(appearance)
         if style == "uniform":
-            return torch.full((len(image), self.classes), 1 / self.classes).to(image)
+            return image.new_full((len(image), self.classes), 1 / self.classes)
         opinions = [
             torch.softmax(teacher(seen), 1)
             for teacher in self.nets.teachers

@@ -14,6 +14,11 @@ setup: _libtorch _cargo
     @[ -x {{ dgnet }} ] || echo "building: about 10 minutes the first time, seconds afterwards" >&2
     @cargo build --locked --workspace --bins
 
+# Get libtorch with its GPU half (CUDA 13.0, 3 GB); the same executables then use a GPU
+setup-cuda:
+    @python3 .setup/libtorch.py --cuda
+    @{{ just_executable() }} setup
+
 # Train what a study misses, then write its report: just sweep ablations.yaml
 sweep STUDY *ARGS: setup
     @{{ dgnet }} sweep "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Puts `.libtorch/` together: the CPU part of libtorch 2.11.0, for tch 0.24.
+"""Puts `.libtorch/` together: libtorch 2.11.0, for tch 0.24; its CPU part, with `--cuda` all of it.
 
 Python is only the installer here; nothing of it is needed at run time. The wheels are found through
 pip (so mirrors, proxies and credentials that pip knows are honoured), downloaded with resume into
@@ -23,7 +23,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / ".libtorch"
 STAMP = "torch 2.11.0 cpu, layout 1\n"
+CUDA_STAMP = "torch 2.11.0 cuda 13.0, layout 1\n"
 FREE_BYTES_NEEDED = 2_000_000_000
+CUDA_FREE_BYTES_NEEDED = 9_000_000_000
 
 # (requirement, sha256, [(prefix in the wheel, place in .libtorch, only these file names or all)])
 WHEELS = [
@@ -46,7 +48,24 @@ WHEELS = [
         [("nvidia/cu13/lib/", "lib", {"libcupti.so.13"})],
     ),
 ]
-PLATFORMS = ["manylinux_2_28_x86_64", "manylinux_2_25_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+# What `--cuda` adds: libtorch's own GPU half out of the same wheel, and NVIDIA's libraries beside it (the
+# GPU half finds them there by its run path).
+TORCH_CUDA = {"libtorch_cuda.so", "libtorch_cuda_linalg.so", "libtorch_nvshmem.so", "libc10_cuda.so", "libcaffe2_nvrtc.so"}
+CUDA_WHEELS = [
+    ("nvidia-cublas==13.1.0.3", "ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171", "cu13"),
+    ("nvidia-cuda-nvrtc==13.0.88", "ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575", "cu13"),
+    ("nvidia-cudnn-cu13==9.19.0.56", "d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf", "cudnn"),
+    ("nvidia-cufft==12.0.0.61", "6c44f692dce8fd5ffd3e3df134b6cdb9c2f72d99cf40b62c32dde45eea9ddad3", "cu13"),
+    ("nvidia-cufile==1.15.1.6", "08a3ecefae5a01c7f5117351c64f17c7c62efa5fffdbe24fc7d298da19cd0b44", "cu13"),
+    ("nvidia-curand==10.4.0.35", "1aee33a5da6e1db083fe2b90082def8915f30f3248d5896bcec36a579d941bfc", "cu13"),
+    ("nvidia-cusolver==12.0.4.66", "0a759da5dea5c0ea10fd307de75cdeb59e7ea4fcb8add0924859b944babf1112", "cu13"),
+    ("nvidia-cusparse==12.6.3.3", "2b3c89c88d01ee0e477cb7f82ef60a11a4bcd57b6b87c33f789350b59759360b", "cu13"),
+    ("nvidia-cusparselt-cu13==0.8.0", "25e30a8a7323935d4ad0340b95a0b69926eee755767e8e0b1cf8dd85b197d3fd", "cusparselt"),
+    ("nvidia-nccl-cu13==2.28.9", "e4553a30f34195f3fa1da02a6da3d6337d28f2003943aa0a3d247bbc25fefc42", "nccl"),
+    ("nvidia-nvjitlink==13.0.88", "13a74f429e23b921c1109976abefacc69835f2f433ebd323d3946e11d804e47b", "cu13"),
+    ("nvidia-nvshmem-cu13==3.4.5", "290f0a2ee94c9f3687a02502f3b9299a9f9fe826e6d0287ee18482e78d495b80", "nvshmem"),
+]
+PLATFORMS = [f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 25, 18, 17, 12)] + ["manylinux2014_x86_64", "manylinux2010_x86_64"]
 
 
 def fail(why: str, hint: str) -> None:
@@ -134,6 +153,8 @@ def unpack(wheel: Path, parts: list, into: Path) -> None:
                 inner = info.filename[len(prefix) :]
                 if info.is_dir() or not info.filename.startswith(prefix) or (only and inner not in only):
                     continue
+                if place == "lib" and inner.endswith(".a"):
+                    continue
                 goal = (into / place / inner).resolve()
                 if not goal.is_relative_to(into.resolve()):
                     fail(f"{wheel.name} holds the unsafe path {info.filename}", "do not use this package index")
@@ -145,12 +166,14 @@ def unpack(wheel: Path, parts: list, into: Path) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--check", action="store_true", help="only say whether libtorch is in place")
+    arguments.add_argument("--cuda", action="store_true", help="with the GPU half: 3 GB to download, 5 GB on disk")
     arguments = arguments.parse_args()
     if os.environ.get("LIBTORCH"):
         print(f"libtorch: using LIBTORCH={os.environ['LIBTORCH']}", file=sys.stderr)
         return
     stamp = TARGET / "stamp"
-    if stamp.exists() and stamp.read_text() == STAMP:
+    wanted = {CUDA_STAMP} if arguments.cuda else {STAMP, CUDA_STAMP}
+    if stamp.exists() and stamp.read_text() in wanted:
         return
     if arguments.check:
         sys.exit(1)
@@ -161,13 +184,21 @@ def main() -> None:
         )
     downloads = TARGET / "download"
     downloads.mkdir(parents=True, exist_ok=True)
-    if shutil.disk_usage(TARGET).free < FREE_BYTES_NEEDED:
+    needed = CUDA_FREE_BYTES_NEEDED if arguments.cuda else FREE_BYTES_NEEDED
+    if shutil.disk_usage(TARGET).free < needed:
         fail(
-            f"less than {FREE_BYTES_NEEDED / 1e9:.0f} GB are free for {TARGET}",
+            f"less than {needed / 1e9:.0f} GB are free for {TARGET}",
             "free some disk space and run this again",
         )
-    print("libtorch 2.11.0 (CPU), 540 MB to download once", file=sys.stderr)
-    wheels = [(download(name, sha256, downloads), parts) for name, sha256, parts in WHEELS]
+    sources = [(name, sha256, list(parts)) for name, sha256, parts in WHEELS]
+    if arguments.cuda:
+        print("libtorch 2.11.0 with CUDA 13.0, 3 GB to download once", file=sys.stderr)
+        sources[0][2].append(("torch/lib/", "lib", TORCH_CUDA))
+        for name, sha256, folder in CUDA_WHEELS:
+            sources.append((name, sha256, [(f"nvidia/{folder}/lib/", "lib", None)]))
+    else:
+        print("libtorch 2.11.0 (CPU), 540 MB to download once", file=sys.stderr)
+    wheels = [(download(name, sha256, downloads), parts) for name, sha256, parts in sources]
     print("  unpacking", file=sys.stderr)
     fresh = TARGET / f"fresh-{os.getpid()}"
     for old in TARGET.glob("fresh-*"):
@@ -179,7 +210,7 @@ def main() -> None:
         shutil.rmtree(TARGET / name, ignore_errors=True)
         (fresh / name).rename(TARGET / name)
     shutil.rmtree(fresh)
-    stamp.write_text(STAMP)
+    stamp.write_text(CUDA_STAMP if arguments.cuda else STAMP)
     shutil.rmtree(downloads)
     print(f"  libtorch is ready in {TARGET.relative_to(ROOT)}/", file=sys.stderr)
 

@@ -14,6 +14,7 @@ mod runs;
 mod schema;
 mod study_file;
 mod sweep;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,6 +37,7 @@ const EXAMPLES: &str = "\
 Examples:
   dgnet plan ablations.yaml             what a sweep would do, and whether the seeds can decide anything
   dgnet sweep ablations.yaml            train what is missing, then write the report
+  dgnet watch ablations.yaml            a sweep that runs elsewhere
   dgnet runs                            where every run stands
   dgnet query \"select arm, avg(mAP), count(*) from final group by arm\"
 
@@ -65,6 +67,7 @@ enum Verb {
     Sweep(sweep::Args),
     Run(run::Args),
     Plan(plan::Args),
+    Watch(watch::Args),
     Runs(runs::Args),
     Diff(diff::Args),
     Query(query::Args),
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Verb::Sweep(args) => sweep::run(&args, &runs),
         Verb::Run(args) => run::run(&args, &runs),
         Verb::Plan(args) => plan::run(&args, &runs),
+        Verb::Watch(args) => watch::run(&args, &runs),
         Verb::Runs(args) => runs::run(&args, &runs),
         Verb::Diff(args) => diff::run(&args, &runs),
         Verb::Query(args) => query::run(&args, &runs),

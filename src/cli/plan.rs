@@ -8,6 +8,8 @@ use super::failure::BadInput;
 use super::study_file::StudyArgs;
 use super::{DONE, output};
 use crate::spec::Study;
+use crate::sweep::forecast::{Forecast, Nearest, cost, forecast};
+use crate::sweep::progress::duration;
 use crate::sweep::{Plan, plan};
 
 /// Show what a sweep would do and whether the seeds can decide anything. Starts nothing.
@@ -33,7 +35,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         return Ok(DONE);
     }
     let plan = plan(&study, runs)?;
-    let text = if args.json { as_json(&plan, runs) } else { as_text(&plan) };
+    let forecasts = forecast(&plan, runs)?;
+    let text =
+        if args.json { as_json(&plan, &forecasts, runs) } else { as_text(&plan, &forecasts) };
     output::data(&text)?;
     Ok(DONE)
 }
@@ -105,16 +109,64 @@ pub fn remarks(plan: &Plan) -> Vec<String> {
     remarks
 }
 
-fn as_text(plan: &Plan) -> String {
+/// Settings that a row of the table shows of what differs, at most.
+const SHOWN: usize = 2;
+
+/// Why a run is not there: what sets it apart from the finished run most like it.
+fn why(nearest: Option<&Nearest>) -> String {
+    let Some(nearest) = nearest else { return "nothing like it is finished".to_owned() };
+    let more = nearest.differs.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let shown: Vec<&str> = nearest.differs.iter().take(SHOWN).map(String::as_str).collect();
+    format!("against {}: {}{more}", nearest.name, shown.join(", "))
+}
+
+/// Time and disk that the open runs will take, where finished runs tell.
+fn costs(plan: &Plan, forecasts: &[Forecast]) -> Option<String> {
+    let cost = cost(plan, forecasts);
+    let known = forecasts.len() - cost.unknown;
+    if known == 0 {
+        return None;
+    }
+    let saved = if cost.saved_seconds > 0.0 {
+        format!(", after {} that shared beginnings save", duration(cost.saved_seconds))
+    } else {
+        String::new()
+    };
+    let unknown = if cost.unknown > 0 {
+        format!("; nothing is known of {}", counted(cost.unknown, "other"))
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "judged by finished runs: {} of one worker's time and {:.1} MB on disk for {}{saved}{unknown}",
+        duration(cost.seconds),
+        cost.bytes as f64 / 1e6,
+        counted(known, "run"),
+    ))
+}
+
+fn as_text(plan: &Plan, forecasts: &[Forecast]) -> String {
+    let open = plan.open_runs().len();
+    let reason = |at: usize| {
+        let forecast = forecasts.iter().find(|forecast| forecast.cell == at);
+        forecast.map_or_else(String::new, |forecast| why(forecast.nearest.as_ref()))
+    };
     let rows: Vec<Vec<String>> = plan
         .cells
         .iter()
-        .map(|cell| {
+        .enumerate()
+        .map(|(at, cell)| {
             let state = cell.state.as_str().to_owned();
-            vec![cell.arm.clone(), cell.seed.to_string(), state, cell.action()]
+            vec![cell.arm.clone(), cell.seed.to_string(), state, cell.action(), reason(at)]
         })
         .collect();
-    let table = output::table(&["arm", "seed", "state", "what would run"], &["seed"], &rows);
+    let columns = ["arm", "seed", "state", "what would run", "why"];
+    // a study of which nothing is open has no reasons, one of which nothing is known only one
+    let told = open > 0 && forecasts.iter().any(|forecast| forecast.nearest.is_some());
+    let width = if told { 5 } else { 4 };
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row[..width].to_vec()).collect();
+    let table = output::table(&columns[..width], &["seed"], &rows);
     let mut lines = vec![match plan.open_runs().len() {
         0 => "nothing to train".to_owned(),
         open => format!("{} to train for {}", counted(open, "run"), counted(rows.len(), "cell")),
@@ -140,16 +192,28 @@ fn as_text(plan: &Plan) -> String {
             "shared beginnings save {saved} of {alone} training steps ({share:.0} %)"
         ));
     }
+    lines.extend(costs(plan, forecasts));
     lines.extend(remarks(plan));
     format!("{table}\n{}\n", lines.join("\n"))
 }
 
-fn as_json(plan: &Plan, runs: &Path) -> String {
+fn as_json(plan: &Plan, forecasts: &[Forecast], runs: &Path) -> String {
     let cells: Vec<_> = plan
         .cells
         .iter()
-        .map(|cell| {
+        .enumerate()
+        .map(|(at, cell)| {
+            let nearest = forecasts
+                .iter()
+                .find(|forecast| forecast.cell == at)
+                .and_then(|forecast| forecast.nearest.as_ref());
             json!({
+                "nearest": nearest.map(|nearest| json!({
+                    "run": nearest.name,
+                    "differs": nearest.differs,
+                    "seconds": nearest.seconds,
+                    "bytes": nearest.bytes,
+                })),
                 "arm": cell.arm,
                 "seed": cell.seed,
                 "uid": cell.spec.uid,
@@ -180,6 +244,7 @@ fn as_json(plan: &Plan, runs: &Path) -> String {
             })
         })
         .collect();
+    let cost = cost(plan, forecasts);
     let whole = json!({
         "study": plan.study,
         "cells": cells,
@@ -188,6 +253,10 @@ fn as_json(plan: &Plan, runs: &Path) -> String {
         "forks": forks,
         "steps_alone": plan.steps_alone(),
         "steps_saved": plan.steps_saved(),
+        "seconds": cost.seconds,
+        "seconds_saved": cost.saved_seconds,
+        "bytes": cost.bytes,
+        "runs_without_forecast": cost.unknown,
         "seeds": plan.seeds,
         "confirm": plan.confirm,
         "smallest_p": plan.smallest_p(),

@@ -24,7 +24,7 @@ pub struct Args {
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
     let plan = plan(&study, runs)?.only(&args.arm, args.seed)?;
-    let summary = sweep(&plan, runs, &Options { jobs: Some(1) })?;
+    let summary = sweep(&plan, runs, &Options { jobs: Some(1), ..Options::default() })?;
     tell(&plan.study, &summary)?;
     for cell in &summary.cells {
         output::data(&format!("run: {}\n", cell.run.path().display()))?;

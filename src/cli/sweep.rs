@@ -1,11 +1,13 @@
 //! `dgnet sweep`: train what is missing, tell how it ended, write the report.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
 use crate::store::{Db, RunState};
-use crate::sweep::{Options, Summary, plan, sweep};
+use crate::sweep::plan::PlannedCell;
+use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
 /// Train everything a study misses, then write its report.
 ///
@@ -18,6 +20,7 @@ Examples:
   dgnet sweep ablations.yaml
   dgnet sweep ablations.yaml --jobs 1 --set train.steps=100
   dgnet sweep ablations.yaml --only full --only teacher_only
+  dgnet sweep ablations.yaml --max-time 8h --max-failures 3
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
@@ -29,6 +32,18 @@ pub struct Args {
     /// Jobs at a time [default: cores / train.threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Train runs of this state anew too; failed ones always are
+    #[arg(long, value_name = "STATE", value_enum)]
+    pub retry: Vec<Retry>,
+    /// Stop when so many runs have failed or diverged; what runs saves first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: Option<u32>,
+    /// Stop at the first run that fails or diverges
+    #[arg(long, conflicts_with = "max_failures")]
+    pub fail_fast: bool,
+    /// Stop after this time, resumably: 90s, 30m, 8h, 2d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub max_time: Option<Duration>,
     /// Do not write the report
     #[arg(long)]
     pub no_report: bool,
@@ -37,22 +52,72 @@ pub struct Args {
     pub out: Option<PathBuf>,
 }
 
-pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+/// A state that `--retry` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Retry {
+    /// Runs that failed: the default, and allowed so that scripts may say it.
+    Failed,
+    /// Runs whose losses were not finite: a result as a rule, and the same again on the same machine.
+    Diverged,
+    /// Runs whose worker died: they go on from their last checkpoint anyway.
+    Stale,
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let error = || format!("`{text}` is no time: expected for example 90s, 30m, 8h or 2d");
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(error)?;
+    let (number, unit) = text.split_at(at);
+    let seconds = match unit {
+        "s" => 1.0,
+        "m" | "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err(error()),
+    };
+    let number: f64 = number.parse().map_err(|_| error())?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| error())
+}
+
+/// The plan of what was asked for; runs of states that `--retry` names are open again.
+fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
     let study = args.study.load()?;
-    let mut plan = plan(&study, runs)?;
-    if !args.only.is_empty() {
-        plan = plan.only_arms(&args.only)?;
+    let look = || -> anyhow::Result<Plan> {
+        let whole = plan(&study, runs)?;
+        Ok(if args.only.is_empty() { whole } else { whole.only_arms(&args.only)? })
+    };
+    let found = look()?;
+    let diverged = |cell: &&PlannedCell| cell.state == RunState::Diverged;
+    if !args.retry.contains(&Retry::Diverged) || !found.cells.iter().any(|cell| diverged(&cell)) {
+        return Ok(found);
     }
+    for cell in found.cells.iter().filter(diverged) {
+        cell.run.reopen()?;
+    }
+    look()
+}
+
+pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+    let plan = planned(args, runs)?;
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);
         }
     }
-    let options = Options { jobs: args.jobs.map(usize::from) };
+    let failures = args.max_failures.map(|most| most as usize);
+    let options = Options {
+        jobs: args.jobs.map(usize::from),
+        max_failures: if args.fail_fast { Some(1) } else { failures },
+        time: args.max_time,
+    };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;
+    if let Some(reason) = &summary.stopped {
+        output::talk(&format!("stopped: {reason}; the same command goes on from here"));
+    }
     if summary.interrupted {
-        return Ok(INTERRUPTED);
+        let failed = |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);
+        let by_failures = summary.stopped.is_some() && summary.cells.iter().any(failed);
+        return Ok(if by_failures { RUNS_FAILED } else { INTERRUPTED });
     }
     if !args.no_report {
         if summary.indexed {

@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use serde_json::{Map, Value as Json, json};
 
 use super::settings::{
-    Appearance, CodeSchedule, Data, Decoder, Discriminator, Drawn, Eval, Feeding, Gan, Image, Loss,
-    Mode, Pictures, Settings, Structure, StructureInput, Teacher, TeacherLabels, TeacherSource,
-    Train, Upsample,
+    Appearance, CodeSchedule, Data, Decoder, Device, Discriminator, Drawn, Eval, Feeding, Gan,
+    Image, Loss, Mode, Pictures, Precision, Settings, Structure, StructureInput, Teacher,
+    TeacherLabels, TeacherSource, Train, Upsample,
 };
 use super::validate::asks_teacher;
 
@@ -57,6 +57,13 @@ pub fn active(settings: &Settings) -> Settings {
         a.augment.erasing_area = usual.erasing_area;
         a.augment.erasing_aspect = usual.erasing_aspect;
     }
+    if a.train.device == Device::Cpu {
+        // both are about GPUs
+        a.train.deterministic = usual.deterministic;
+        if a.train.precision == Precision::Tf32 {
+            a.train.precision = Precision::Float32;
+        }
+    }
     if a.structure.input != StructureInput::Edges {
         a.structure.edge_noise = Structure::default().edge_noise;
     }
@@ -97,6 +104,8 @@ fn teacher_alone(a: &mut Settings) {
         mode: a.train.mode,
         threads: a.train.threads,
         device: a.train.device,
+        precision: a.train.precision,
+        deterministic: a.train.deterministic,
         momentum: a.train.momentum,
         weight_decay: a.train.weight_decay,
         ..Train::default()
@@ -249,6 +258,8 @@ fn teacher_part(active: &Settings) -> Settings {
         train: Train {
             threads: active.train.threads,
             device: active.train.device,
+            precision: active.train.precision,
+            deterministic: active.train.deterministic,
             momentum: active.train.momentum,
             weight_decay: active.train.weight_decay,
             ..Train::default()

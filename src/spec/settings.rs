@@ -604,13 +604,73 @@ pub enum Feeding {
     Offline,
 }
 
-/// The device that a run uses.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
+/// The device that a run uses, written `cpu`, `cuda`, `cuda:1` or `auto`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
     /// The CPU.
     #[default]
     Cpu,
+    /// The first GPU where there is one, else the CPU. Results depend on which.
+    Auto,
+    /// A GPU by its number.
+    Cuda(u32),
+}
+
+impl std::fmt::Display for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Auto => f.write_str("auto"),
+            Self::Cuda(number) => write!(f, "cuda:{number}"),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        device.to_string()
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "cpu" => Ok(Self::Cpu),
+            "auto" => Ok(Self::Auto),
+            "cuda" => Ok(Self::Cuda(0)),
+            other => other
+                .strip_prefix("cuda:")
+                .and_then(|number| number.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("`{other}` is no device: expected cpu, auto or cuda:0")),
+        }
+    }
+}
+
+impl JsonSchema for Device {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Device".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(cpu|auto|cuda(:[0-9]{1,3})?)$" })
+    }
+}
+
+/// The arithmetic of convolutions and matrix products; everything else stays in 32 bits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 32-bit floats.
+    #[default]
+    Float32,
+    /// 32-bit floats whose products are rounded to 10 bits on GPUs that have it.
+    Tf32,
+    /// Autocast to bfloat16; D's loss and its penalty stay in 32 bits.
+    Bf16,
 }
 
 /// Optimizers, length and batch of the joint training.
@@ -657,8 +717,12 @@ pub struct Train {
     /// Threads of one run; results depend on it, so it is never taken from the machine.
     #[schemars(range(min = 1, max = 1_024))]
     pub threads: u32,
-    /// cpu.
+    /// cpu | auto | cuda:N.
     pub device: Device,
+    /// float32 | tf32 | bf16.
+    pub precision: Precision,
+    /// Only kernels that give the same bits every time; on a GPU some are slower.
+    pub deterministic: bool,
     /// Steps between two lines of metrics. Cannot change results.
     #[schemars(range(min = 1))]
     pub log_every: u64,
@@ -688,6 +752,8 @@ impl Default for Train {
             decay_at: vec![60_000, 90_000, 105_000],
             threads: 1,
             device: Device::Cpu,
+            precision: Precision::Float32,
+            deterministic: true,
             log_every: 50,
             checkpoint_every: 2_000,
             loader_workers: 1,

@@ -434,7 +434,7 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "dcd34c58eed2ee73"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "46b25cef340e9cc6"));
 }
 
 /// Every switch of the paper and the release is a run of its own where it can matter, and only there.
@@ -522,6 +522,7 @@ fn switches_that_cannot_work_are_refused() {
         ),
         ("teacher: { source: checkpoint, path: s.yaml, count: 2 }", "one teacher"),
         ("decoder.block: slimm", "did you mean `slim`"),
+        ("train.device: gpu", "expected cpu, auto or cuda:0"),
     ] {
         let text = refused(&format!("study: s\narms:\n  a: {{ {settings} }}\n"));
         assert!(text.contains(reason), "{settings}: {text}");

@@ -2,6 +2,7 @@
 //! report is not made here. Training itself is `src/worker`'s.
 
 mod error;
+pub mod forecast;
 pub mod forks;
 mod indexing;
 mod jobs;

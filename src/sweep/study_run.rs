@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -14,7 +15,7 @@ use super::indexing::Indexing;
 use super::jobs::{Task, default_slots, tasks};
 use super::plan::Plan;
 use super::process::{ROUND, Workers, worker_executable};
-use super::progress::{Progress, Seen};
+use super::progress::{Progress, Seen, duration};
 use super::scheduler::{self, Executor, Job, JobKind, JobState, Outcome, Wish};
 use crate::store::files::create_folder;
 use crate::store::records::Fork;
@@ -28,6 +29,10 @@ const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 pub struct Options {
     /// Jobs at a time; cores / threads without it.
     pub jobs: Option<usize>,
+    /// Runs that may fail or diverge before nothing more is started.
+    pub max_failures: Option<usize>,
+    /// Wall time after which running workers save and stop.
+    pub time: Option<Duration>,
 }
 
 /// How a cell stands after a sweep.
@@ -54,6 +59,8 @@ pub struct Summary {
     pub made: usize,
     /// Whether it was asked to stop before everything was done.
     pub interrupted: bool,
+    /// Why it stopped by itself, where it did.
+    pub stopped: Option<String>,
     /// Whether the results are in the database; `false` while another sweep's writer is behind.
     pub indexed: bool,
 }
@@ -104,8 +111,8 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let (indexing, states) = if tasks.is_empty() {
-        (indexing, Vec::new())
+    let (indexing, states, stopped) = if tasks.is_empty() {
+        (indexing, Vec::new(), None)
     } else {
         make(plan, runs_root, options, tasks, indexing)?
     };
@@ -114,6 +121,7 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
         cells: ends(plan)?,
         made: states.iter().filter(|state| **state == JobState::Done).count(),
         interrupted: states.contains(&JobState::Interrupted),
+        stopped,
         indexed,
     })
 }
@@ -124,7 +132,7 @@ fn make(
     options: &Options,
     tasks: Vec<Task>,
     indexing: Indexing,
-) -> Result<(Indexing, Vec<JobState>), SweepError> {
+) -> Result<(Indexing, Vec<JobState>, Option<String>), SweepError> {
     let slots = options.jobs.unwrap_or_else(|| default_slots(plan)).max(1);
     let signals = Signals::new(SIGNALS)
         .map_err(|source| SweepError::System { action: "listen for signals", source })?;
@@ -151,11 +159,35 @@ fn make(
     let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
     let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
     let workers = Workers::new(runs_root, worker_executable()?, work);
-    let mut sweep = Sweep { workers, indexing, progress, signals, wish: Wish::Go };
+    let limits = Limits {
+        max_failures: options.max_failures,
+        until: options.time.map(|time| (Instant::now() + time, time)),
+    };
+    let mut sweep =
+        Sweep { workers, indexing, progress, signals, limits, stopped: None, wish: Wish::Go };
     let states = scheduler::run(&jobs, slots, &mut sweep);
     sweep.progress.end(&states);
     over.store(true, Ordering::Relaxed);
-    Ok((sweep.indexing, states))
+    Ok((sweep.indexing, states, sweep.stopped))
+}
+
+/// What ends a sweep before its work does.
+struct Limits {
+    max_failures: Option<usize>,
+    until: Option<(Instant, Duration)>,
+}
+
+impl Limits {
+    /// Why to stop now, if one is reached.
+    fn reached(&self, states: &[JobState], now: Instant) -> Option<String> {
+        let bad = |state: &&JobState| matches!(state, JobState::Failed(_) | JobState::Diverged(_));
+        let failures = states.iter().filter(bad).count();
+        if let Some(most) = self.max_failures.filter(|most| failures > 0 && failures >= *most) {
+            return Some(format!("{failures} failed or diverged and {most} was the limit"));
+        }
+        let (_, time) = self.until.filter(|(until, _)| now >= *until)?;
+        Some(format!("{} are over", duration(time.as_secs_f64())))
+    }
 }
 
 /// Workers, with everything that goes on beside them once per round.
@@ -164,6 +196,8 @@ struct Sweep {
     indexing: Indexing,
     progress: Progress,
     signals: Signals,
+    limits: Limits,
+    stopped: Option<String>,
     wish: Wish,
 }
 
@@ -194,6 +228,13 @@ impl Executor for Sweep {
             self.wish = if self.wish == Wish::Go { Wish::Stop } else { Wish::Kill };
             self.progress.stopping(self.wish);
         }
+        if self.wish == Wish::Go {
+            self.stopped = self.limits.reached(states, Instant::now());
+            if self.stopped.is_some() {
+                self.wish = Wish::Stop;
+                self.progress.stopping(self.wish);
+            }
+        }
         self.indexing.poll();
         if self.progress.is_due() {
             let running = (0..states.len()).filter(|job| states[*job] == JobState::Running);
@@ -223,4 +264,25 @@ fn ends(plan: &Plan) -> Result<Vec<CellEnd>, SweepError> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_say_why_they_stop() {
+        let (now, hour) = (Instant::now(), Duration::from_hours(1));
+        let failed = || JobState::Failed("x".into());
+        let limits = |max_failures, until| Limits { max_failures, until };
+        let none = limits(None, None);
+        assert_eq!(none.reached(&[failed(), failed()], now), None);
+        let two = limits(Some(2), None);
+        assert_eq!(two.reached(&[failed(), JobState::Done], now), None);
+        let reason = two.reached(&[failed(), JobState::Diverged("nan".into())], now);
+        assert_eq!(reason.as_deref(), Some("2 failed or diverged and 2 was the limit"));
+        let timed = limits(None, Some((now + hour, hour)));
+        assert_eq!(timed.reached(&[failed()], now), None);
+        assert_eq!(timed.reached(&[], now + hour).as_deref(), Some("60 min are over"));
+    }
 }

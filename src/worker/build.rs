@@ -11,6 +11,18 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
+    println!("cargo:rerun-if-changed=compute/native.cpp");
+    cc::Build::new()
+        .cpp(true)
+        .std("c++20")
+        .file("compute/native.cpp")
+        .include(libtorch.join("include"))
+        .include(libtorch.join("include/torch/csrc/api/include"))
+        .flag("-isystem")
+        .flag(libtorch.join("include"))
+        .warnings(false)
+        .opt_level(1)
+        .compile("dgnet_native");
 }
 
 /// The version in libtorch's own header, or "unknown".

@@ -1,7 +1,8 @@
 //! The half of `dgnet` that touches tensors: networks, training, evaluation, and the worker's run loop.
 //! It is a crate of its own so that `dgnet` does not link libtorch; imports point one way:
-//! run -> train | eval -> model -> the data, store, spec and stats of `dgnet`.
+//! run -> train | eval -> model | compute -> the data, store, spec and stats of `dgnet`.
 
+pub mod compute;
 pub mod eval;
 pub mod model;
 pub mod run;

@@ -393,7 +393,7 @@ pub fn names(golden: &Value) -> Result<(), Failed> {
     let teacher_vars = VarStore::new(Device::Cpu);
     let _teacher =
         TeacherNet::new(&teacher_vars.root(), &settings.teacher, settings.appearance.upsample, 751);
-    let mut stores = networks.stores().to_vec();
+    let mut stores = networks.stores();
     stores.push(("teacher", &teacher_vars));
     for (net, store) in stores {
         let shape = |tensor: &Tensor| tensor.size();

@@ -8,7 +8,7 @@ use object::{Object, ObjectSection};
 const LAYERS: &[&[&str]] = &[
     &["spec", "stats"],
     &["data", "store"],
-    &["sweep", "report", "worker/model"],
+    &["sweep", "report", "worker/model", "worker/compute"],
     &["cli", "worker/train", "worker/eval"],
     &["worker/run"],
 ];

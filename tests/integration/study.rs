@@ -219,6 +219,51 @@ fn a_diverged_run_is_a_result_and_the_study_goes_on() {
 }
 
 #[test]
+fn limits_stop_a_sweep_that_goes_on_later() {
+    let place = Place::new();
+    let arms = "  wild: { train.lr_generator: 1e30 }\n  full: {}\n  teacher_only: { train.mode: teacher_only }\n";
+    let (head, _) = TINY.split_once("arms:").unwrap();
+    place.study(&format!("{head}arms:\n{arms}"));
+    let output = place.dgnet(&["sweep", "tiny.yaml", "--jobs", "1", "--fail-fast"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("1 failed or diverged and 1 was the limit"), "{said}");
+    let count = |state: &str| {
+        let plan = place.succeed(&["watch", "tiny.yaml", "--once", "--json"]);
+        let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+        plan["cells"][state].as_u64().unwrap_or(0)
+    };
+    assert_eq!((count("diverged"), count("done")), (1, 0));
+
+    let output = place.dgnet(&["sweep", "tiny.yaml", "--jobs", "1", "--max-time", "1s"]);
+    assert!(matches!(output.status.code(), Some(130 | 3)), "{output:?}");
+    assert_eq!(place.dgnet(&["sweep", "tiny.yaml", "--max-time", "soon"]).status.code(), Some(2));
+    assert_eq!(place.dgnet(&["sweep", "tiny.yaml"]).status.code(), Some(3));
+    assert_eq!((count("diverged"), count("done")), (1, 2));
+
+    // a finished run tells what an open one like it will cost, and what sets it apart
+    let text = format!("{head}arms:\n{arms}  less: {{ loss.lambda_img: 1 }}\n");
+    place.study(&text);
+    let plan = place.succeed(&["plan", "tiny.yaml"]);
+    assert!(plan.contains("against tiny/full/1: loss.lambda_img: 5.0 -> 1.0"), "{plan}");
+    assert!(plan.contains("judged by finished runs: "), "{plan}");
+
+    // diverged runs stay results until they are asked for
+    let attempts = || {
+        std::fs::read_dir(place.run_folder("wild"))
+            .unwrap()
+            .flatten()
+            .filter(|file| file.file_name().to_string_lossy().starts_with("metrics-"))
+            .count()
+    };
+    let before = attempts();
+    place.dgnet(&["sweep", "tiny.yaml", "--only", "wild"]);
+    assert_eq!(attempts(), before);
+    place.dgnet(&["sweep", "tiny.yaml", "--only", "wild", "--retry", "diverged"]);
+    assert_eq!(attempts(), before + 1);
+}
+
+#[test]
 fn a_damaged_checkpoint_falls_back_to_the_one_before() {
     let straight = Place::new();
     straight.study(TINY);

@@ -255,6 +255,9 @@ impl LayerNorm {
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
         let size = x.size();
         let each = Some([1, 2, 3].as_slice());
+        // its sums need 32 bits
+        let x =
+            &if x.kind() == Kind::BFloat16 { x.to_kind(Kind::Float) } else { x.shallow_clone() };
         let centred = x - x.mean_dim(each, true, None::<Kind>);
         let degrees = (size[1] * size[2] * size[3] - 1) as f64;
         let variance = centred.square().sum_dim_intlist(each, true, None::<Kind>) / degrees;

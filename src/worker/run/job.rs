@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tch::Device;
 
 use super::provenance::cpu_seconds;
+use crate::compute::{self, DeviceError};
 use crate::eval::swap::HeldOut;
 use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
@@ -34,6 +35,9 @@ pub enum WorkerError {
     /// Weights.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A stage that should be there is not.
     #[error("the {kind} `{key}` is not there\n  hint: `dgnet sweep` makes what a run needs")]
     Missing {
@@ -101,8 +105,8 @@ impl Job {
     /// Reads the data of a run and sets the number of threads.
     pub fn open(runs: &Path, spec: RunSpec, stop: &Stop) -> Result<Self, WorkerError> {
         let settings = &spec.settings;
-        let threads = i32::try_from(settings.train.threads).unwrap_or(1);
-        tch::set_num_threads(threads);
+        let device = compute::device(settings.train.device)?;
+        compute::configure(&settings.train, device);
         let stages = Stages::new(runs);
         let root = match &settings.data.path {
             Some(path) => PathBuf::from(path),
@@ -119,7 +123,7 @@ impl Job {
             stages,
             truth,
             classes,
-            device: Device::Cpu,
+            device,
             stop: stop.clone(),
             dataset,
             query: OnceLock::new(),

@@ -145,7 +145,8 @@ fn teacher_only(job: &Job, dir: &RunDir) -> Result<Phase, WorkerError> {
         return Err(WorkerError::Missing { kind: "teacher", key });
     };
     let attempt = dir.next_attempt()?;
-    let mut writer = RunWriter::begin(dir.path(), &provenance::begin(attempt, 0, steps))?;
+    let mut writer =
+        RunWriter::begin(dir.path(), &provenance::begin(job.device, attempt, 0, steps))?;
     teaching::copy_metrics(job, &mut writer)?;
     finish::evaluation(job, &finish::Model::Teacher(teacher), steps, &mut writer)?;
     writer.heartbeat("evaluation", steps, steps)?;

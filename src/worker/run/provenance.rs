@@ -3,13 +3,16 @@
 
 use std::process::Command;
 
+use tch::Device;
+
+use crate::compute;
 use dgnet::store::records::Begin;
 use dgnet::store::run_dir::now;
 use dgnet::store::stages::host;
 
 /// `begin.json` of an attempt that starts now.
 #[must_use]
-pub fn begin(attempt: u32, from_step: u64, steps: u64) -> Begin {
+pub fn begin(device: Device, attempt: u32, from_step: u64, steps: u64) -> Begin {
     let (git_commit, git_dirty) = git();
     Begin {
         attempt,
@@ -22,7 +25,7 @@ pub fn begin(attempt: u32, from_step: u64, steps: u64) -> Begin {
         git_commit,
         git_dirty,
         libtorch: env!("DGNET_LIBTORCH_VERSION").to_owned(),
-        device: "cpu".to_owned(),
+        device: compute::name(device),
         processor: processor(),
         instruction_set: instruction_set().to_owned(),
         host: host(),

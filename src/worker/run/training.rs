@@ -38,6 +38,7 @@ pub struct Session {
     complaints: Vec<String>,
     /// Curve of a training that another run has already done; its weights are loaded.
     published: Option<Vec<MetricLine>>,
+    device: Device,
     began: Instant,
 }
 
@@ -110,6 +111,7 @@ impl Session {
             taken: None,
             complaints: Vec::new(),
             published: None,
+            device: job.device,
             began: Instant::now(),
         };
         let whole = until == settings.train.steps;
@@ -178,7 +180,7 @@ impl Session {
             None if self.next > 0 => (self.next, dir.begin()?.map_or(0, |last| last.shared_steps)),
             None => (0, 0),
         };
-        let begin = provenance::begin(dir.next_attempt()?, from_step, steps);
+        let begin = provenance::begin(self.device, dir.next_attempt()?, from_step, steps);
         Ok(Begin { shared_steps, ..begin })
     }
 

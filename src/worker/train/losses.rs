@@ -5,6 +5,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
+use crate::compute::wide;
 use dgnet::spec::settings::TeacherLabels;
 
 /// Mean absolute difference of each half of a stacked batch; the target takes no gradient.
@@ -12,7 +13,7 @@ use dgnet::spec::settings::TeacherLabels;
 /// # Shapes
 /// (2B, ...) and (2B, ...) -> (2,)
 pub fn l1_pair(x: &Tensor, target: &Tensor) -> Tensor {
-    pair_mean(&(x - target.detach()).abs())
+    pair_mean(&(wide(x) - wide(target).detach()).abs())
 }
 
 /// Mean squared difference of each half of a stacked batch; the target takes no gradient.
@@ -20,7 +21,7 @@ pub fn l1_pair(x: &Tensor, target: &Tensor) -> Tensor {
 /// # Shapes
 /// (2B, ...) and (2B, ...) -> (2,)
 pub fn l2_pair(x: &Tensor, target: &Tensor) -> Tensor {
-    pair_mean(&(x - target.detach()).square())
+    pair_mean(&(wide(x) - wide(target).detach()).square())
 }
 
 /// Mean of each half of a stacked batch.
@@ -36,7 +37,7 @@ pub fn pair_mean(x: &Tensor) -> Tensor {
 /// # Shapes
 /// (B, K), (B,) -> ()
 pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
-    logits.cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)
+    wide(logits).cross_entropy_loss(labels, None::<&Tensor>, Reduction::Mean, -100, 0.0)
 }
 
 /// KL(q || p) summed over classes and batch, divided by the batch size (paper equation 7); classes
@@ -46,7 +47,7 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Tensor {
 /// logits of p (B, K), q (B, K) -> ()
 pub fn distillation(logits: &Tensor, q: &Tensor) -> Tensor {
     let batch = logits.size()[0] as f64;
-    logits.log_softmax(1, None::<Kind>).kl_div(q, Reduction::Sum, false) / batch
+    wide(logits).log_softmax(1, None::<Kind>).kl_div(q, Reduction::Sum, false) / batch
 }
 
 /// The label q that the teacher gives a generated image, rows renormalised to sum 1.

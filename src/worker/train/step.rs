@@ -8,6 +8,7 @@ use tch::{Device, Kind, Tensor};
 use super::gan::{adversarial, discriminator, gradient_penalty};
 use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_labels};
 use super::optim::{Adam, Flat, Sgd};
+use crate::compute::{Arithmetic, wide};
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::discriminator::Discriminator;
@@ -241,6 +242,7 @@ pub struct Trainer {
     /// SGD of E_a.
     pub id_optim: Sgd,
     guides: Guides,
+    arithmetic: Arithmetic,
     gan: Gan,
     classes: i64,
 }
@@ -273,6 +275,7 @@ impl Trainer {
                 train.weight_decay,
                 "model.",
             ),
+            arithmetic: Arithmetic::new(train.precision, networks.gen_vars.device()),
             networks,
             guides,
             gan: settings.discriminator.gan,
@@ -283,9 +286,10 @@ impl Trainer {
     /// One training step.
     pub fn step(&mut self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Outcome {
         seed_torch(draws.dropout.0, "dropout", draws.dropout.1);
-        let forward = self.forward(batch);
+        let arithmetic = self.arithmetic;
+        let forward = arithmetic.fast(|| self.forward(batch));
         let (dis, dis_penalty, judged) = self.discriminator_step(batch, &forward, plan);
-        let losses = self.losses(batch, &forward, plan, draws);
+        let losses = arithmetic.fast(|| self.losses(batch, &forward, plan, draws));
         let total = losses.total(&plan.weights);
         self.gen_optim.flat.zero_gradients();
         self.id_optim.flat.zero_gradients();
@@ -322,7 +326,8 @@ impl Trainer {
         Forward { own: part(0), positive: part(1), swapped: part(2), appearance, structure, logits }
     }
 
-    /// D's step on real photos and detached fakes. Skipped where nothing listens to D.
+    /// D's step on real photos and detached fakes, always in full precision. Skipped where nothing
+    /// listens to D.
     fn discriminator_step(
         &mut self,
         batch: &Batch,
@@ -335,7 +340,7 @@ impl Trainer {
         let judge = &self.networks.discriminator;
         let real = batch.x.detach().set_requires_grad(true);
         let judged = judge.forward(&real, Pass::TRAIN);
-        let fakes = judge.forward(&forward.swapped.detach(), Pass::TRAIN);
+        let fakes = judge.forward(&wide(&forward.swapped).detach(), Pass::TRAIN);
         let penalty = gradient_penalty(self.gan, &judged, &real) * plan.penalty;
         let loss = discriminator(self.gan, &fakes, &judged) + &penalty;
         self.dis_optim.flat.zero_gradients();
@@ -357,8 +362,10 @@ impl Trainer {
         let adv = if w.adv == 0.0 {
             zero_pair(&batch.x)
         } else {
-            let judged = self.networks.discriminator.forward(&forward.swapped, Pass::FROZEN);
-            adversarial(self.gan, &judged)
+            let judge = &self.networks.discriminator;
+            self.arithmetic.exact(|| {
+                adversarial(self.gan, &judge.forward(&wide(&forward.swapped), Pass::FROZEN))
+            })
         };
         let when = |wanted: bool, term: &dyn Fn() -> Tensor| {
             if wanted { term() } else { zero(&batch.x) }

@@ -1,0 +1,204 @@
+//! Where tensors are computed and how precisely: devices, TF32, bfloat16 autocast, deterministic
+//! kernels. It is the safe face of `native.cpp`, the only foreign code here. No network, no training.
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char};
+
+use tch::{Device, Kind, Tensor};
+
+use dgnet::spec::settings::{Device as Wanted, Precision, Train};
+
+unsafe extern "C" {
+    fn dgnet_load_cuda() -> *const c_char;
+    fn dgnet_allow_tf32(allow: bool);
+    fn dgnet_deterministic(on: bool);
+    fn dgnet_autocast(cuda: bool, on: bool) -> bool;
+    fn dgnet_autocast_forget();
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The CPU part of libtorch is installed alone.
+    #[error(
+        "`train.device: {wanted}` needs libtorch's GPU half: {reason}\n  \
+         hint: `just setup-cuda` gets it; `train.device: cpu` does without"
+    )]
+    NoLibrary {
+        /// The setting.
+        wanted: String,
+        /// What the loader says.
+        reason: String,
+    },
+    /// No such GPU.
+    #[error(
+        "`train.device: {wanted}`: no such CUDA device, {found} are there\n  \
+         hint: `nvidia-smi` lists them; without a driver there are none; `train.device: cpu` does without"
+    )]
+    NoDevice {
+        /// The setting.
+        wanted: String,
+        /// CUDA devices that libtorch sees.
+        found: i64,
+    },
+}
+
+/// The device that a setting means on this machine.
+///
+/// # Errors
+/// [`DeviceError`] where a GPU is asked for by name and cannot be used.
+pub fn device(wanted: Wanted) -> Result<Device, DeviceError> {
+    match wanted {
+        Wanted::Cpu => Ok(Device::Cpu),
+        Wanted::Auto => {
+            let there = load_cuda().is_ok() && tch::Cuda::device_count() > 0;
+            Ok(if there { Device::Cuda(0) } else { Device::Cpu })
+        }
+        Wanted::Cuda(number) => {
+            let wanted = wanted.to_string();
+            load_cuda()
+                .map_err(|reason| DeviceError::NoLibrary { wanted: wanted.clone(), reason })?;
+            let found = tch::Cuda::device_count();
+            if i64::from(number) < found {
+                Ok(Device::Cuda(number as usize))
+            } else {
+                Err(DeviceError::NoDevice { wanted, found })
+            }
+        }
+    }
+}
+
+fn load_cuda() -> Result<(), String> {
+    // SAFETY: takes nothing; the text that it may give lives until this thread's next call of the loader.
+    let reason = unsafe {
+        let reason = dgnet_load_cuda();
+        if reason.is_null() {
+            return Ok(());
+        }
+        CStr::from_ptr(reason).to_string_lossy().into_owned()
+    };
+    Err(reason)
+}
+
+/// Sets what holds for the whole process: threads, TF32, deterministic kernels.
+pub fn configure(train: &Train, device: Device) {
+    tch::set_num_threads(i32::try_from(train.threads).unwrap_or(1));
+    if device.is_cuda() {
+        // SAFETY: plain setters of libtorch's global context.
+        unsafe {
+            dgnet_allow_tf32(train.precision != Precision::Float32);
+            dgnet_deterministic(train.deterministic);
+        }
+    }
+}
+
+/// Autocast to bfloat16 for as long as it lives, on this thread; or its absence.
+struct Autocast {
+    cuda: bool,
+    before: bool,
+}
+
+impl Autocast {
+    fn set(device: Device, on: bool) -> Self {
+        let cuda = device.is_cuda();
+        // SAFETY: sets a flag of this thread.
+        Self { cuda, before: unsafe { dgnet_autocast(cuda, on) } }
+    }
+}
+
+impl Drop for Autocast {
+    fn drop(&mut self) {
+        // SAFETY: puts the flag back; the cache belongs to this thread.
+        unsafe {
+            dgnet_autocast(self.cuda, self.before);
+            if !self.before {
+                dgnet_autocast_forget();
+            }
+        }
+    }
+}
+
+/// How a step computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arithmetic {
+    device: Device,
+    bf16: bool,
+}
+
+impl Arithmetic {
+    /// That of a setting on a device.
+    #[must_use]
+    pub fn new(precision: Precision, device: Device) -> Self {
+        Self { device, bf16: precision == Precision::Bf16 }
+    }
+
+    /// Computes `work` as fast as the settings allow.
+    pub fn fast<T>(self, work: impl FnOnce() -> T) -> T {
+        let _cast = self.bf16.then(|| Autocast::set(self.device, true));
+        work()
+    }
+
+    /// Computes `work` in the precision of its inputs, whatever surrounds it.
+    pub fn exact<T>(self, work: impl FnOnce() -> T) -> T {
+        let _cast = self.bf16.then(|| Autocast::set(self.device, false));
+        work()
+    }
+}
+
+/// A tensor that autocast has narrowed, in 32 bits again; any other as it is.
+pub fn wide(x: &Tensor) -> Tensor {
+    match x.kind() {
+        Kind::BFloat16 | Kind::Half => x.to_kind(Kind::Float),
+        _ => x.shallow_clone(),
+    }
+}
+
+/// What computes, for the record: `cpu`, or a GPU with its model and driver.
+#[must_use]
+pub fn name(device: Device) -> String {
+    let Device::Cuda(number) = device else { return "cpu".to_owned() };
+    let model = || {
+        let cards = std::fs::read_dir("/proc/driver/nvidia/gpus").ok()?;
+        let mut cards: Vec<_> = cards.flatten().map(|card| card.path()).collect();
+        cards.sort();
+        let text = std::fs::read_to_string(cards.get(number)?.join("information")).ok()?;
+        text.lines().find_map(|line| Some(line.strip_prefix("Model:")?.trim().to_owned()))
+    };
+    let driver = || {
+        let text = std::fs::read_to_string("/sys/module/nvidia/version").ok()?;
+        Some(format!(", driver {}", text.trim()))
+    };
+    let model = model().map_or_else(String::new, |model| format!(" {model}"));
+    format!("cuda:{number}{model}{}", driver().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::{Arithmetic, device, wide};
+    use dgnet::spec::settings::{Device as Wanted, Precision};
+
+    #[test]
+    fn bf16_narrows_products_and_nothing_that_is_asked_for_exactly() {
+        let x = Tensor::rand([4, 4], (Kind::Float, Device::Cpu));
+        let cast = Arithmetic::new(Precision::Bf16, Device::Cpu);
+        let (narrow, inner) = cast.fast(|| (x.matmul(&x), cast.exact(|| x.matmul(&x))));
+        assert_eq!((narrow.kind(), inner.kind()), (Kind::BFloat16, Kind::Float));
+        assert_eq!(wide(&narrow).kind(), Kind::Float);
+        assert_eq!(x.matmul(&x).kind(), Kind::Float, "autocast ends with its scope");
+        let plain = Arithmetic::new(Precision::Float32, Device::Cpu);
+        assert_eq!(plain.fast(|| x.matmul(&x)).kind(), Kind::Float);
+    }
+
+    /// Holds with and without a GPU: nobody has a thousand of them.
+    #[test]
+    fn a_gpu_that_is_not_there_is_refused_with_the_reason() {
+        let text = match device(Wanted::Cuda(999)) {
+            Err(error) => error.to_string(),
+            Ok(device) => panic!("found {device:?}"),
+        };
+        assert!(text.contains("cuda:999") && text.contains("hint: "), "{text}");
+        assert!(device(Wanted::Auto).is_ok() && device(Wanted::Cpu) == Ok(Device::Cpu));
+    }
+}

@@ -4,6 +4,11 @@
 
 Every value of a switch appears in about equally many cases: each switch has a deck of its values, shuffled and
 dealt. What a photo is too small for is then made smaller. float64 throughout.
+
+Deep networks on tiny photos can be so badly conditioned that two correct programs differ visibly (batch norm
+over two values, instance norm over a constant map). So each case is computed a second time with weights and
+photos that are off by a unit in the last place; where that moves a number by more than a third of its
+tolerance, the case loses its second step, or gets larger photos, or a shallower E_a, until it is steady.
 """
 
 import argparse
@@ -13,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from dgnet_peer.golden import LABELS, Case, settings_of
+from dgnet_peer.golden import LABELS, Case, compare, settings_of
 from dgnet_peer.reid import LAYOUTS
 from dgnet_peer.settings import DEFAULTS
 
@@ -70,7 +75,7 @@ CASE = {
     "lambda_code": [1.0, 0.3, 0.0],
     "lambda_cycle": [2.0, 0.5, 0.0],
     "off": ["none", "none", "none", "img", "id", "adv"],
-    "lambda_perceptual": [0.0] * 7 + [0.5],
+    "lambda_perceptual": [0.0] * 9 + [0.5],
 }
 # never drawn: randomness that no two programs share
 SILENT = {
@@ -139,15 +144,11 @@ def case_of(k: int, drawn: dict) -> dict:
     }
 
 
-def draw(count: int, seed: int, fixed: dict) -> list[dict]:
-    """`count` cases."""
+def draws(count: int, seed: int, fixed: dict) -> list[dict]:
+    """`count` draws of every switch."""
     rng = random.Random(seed)
     decks = {name: deal(rng, values, count) for name, values in (SWITCHES | CASE).items()}
-    cases = []
-    for k in range(count):
-        drawn = {name: deck[k] for name, deck in decks.items()} | fixed
-        cases.append(case_of(k, fitted(rng, drawn)))
-    return cases
+    return [{name: deck[k] for name, deck in decks.items()} | fixed for k in range(count)]
 
 
 def trimmed(step: dict, k: int, case: dict) -> dict:
@@ -185,13 +186,31 @@ def trimmed(step: dict, k: int, case: dict) -> dict:
     return step
 
 
-def computed(case: dict, rng: random.Random) -> dict:
+def computed(case: dict, seed: str) -> dict:
     """The golden file of a case."""
-    running, steps = Case(case), []
+    rng, running, steps = random.Random(seed), Case(case), []
     for k in range(case["steps"]):
         labels = [[rng.randrange(case["num_ids"]) for _ in range(case["batch"])] for _ in "ab"]
         steps.append(trimmed(running.step(k, *labels), k, case))
     return {"case": case, "steps": steps}
+
+
+def steady(golden: dict) -> bool:
+    """Whether rounding stays well below the tolerances."""
+    return not compare(golden, jitter=3e-16, share=0.3).differences
+
+
+def golden_of(k: int, drawn: dict, seed: int) -> dict:
+    """The golden file of a draw, its case made easier until it is steady."""
+    easier = {"steps": 1, "batch": 3, "image": (64, 32)}
+    attempts = [drawn, drawn | {"steps": 1}, drawn | easier]
+    attempts.append(drawn | easier | {"appearance.backbone": "resnet10"})
+    for attempt in attempts[drawn["steps"] == 1 :]:
+        fitting = fitted(random.Random(f"fit {seed} {k}"), dict(attempt))
+        golden = computed(case_of(k, fitting), f"labels {seed} {k}")
+        if steady(golden):
+            return golden
+    raise SystemExit(f"case {k} is badly conditioned in every form; draw with another --seed: {drawn}")
 
 
 def main() -> None:
@@ -218,9 +237,9 @@ def main() -> None:
             parser.error(f"`{name}` is drawn from {choices}, not `{value}`")
     torch.set_num_threads(1)
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    for k, case in enumerate(draw(arguments.count, arguments.seed, fixed)):
-        golden = computed(case, random.Random(f"labels {arguments.seed} {k}"))
-        path = arguments.folder / f"step_{case['name']}.json"
+    for k, drawn in enumerate(draws(arguments.count, arguments.seed, fixed)):
+        golden = golden_of(k, drawn, arguments.seed)
+        path = arguments.folder / f"step_{golden['case']['name']}.json"
         path.write_text(json.dumps(golden, allow_nan=False))
     print(f"{arguments.count} cases in {arguments.folder}")
 

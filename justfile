@@ -57,6 +57,35 @@ lint: _libtorch _cargo
 bench *ARGS: setup
     benches/bench.sh "$@"
 
+# Compare the training step with the peer in PyTorch, over drawn settings: just peer --seed 2 (benches/peer/README.md)
+peer *ARGS: peer-setup _libtorch _cargo
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    echo "drawing cases: 2 to 10 minutes" >&2
+    "${DGNET_PEER_PYTHON:-.peer/bin/python}" benches/peer/cases.py "$folder" "$@"
+    DGNET_GOLDEN="$folder" cargo test --locked --workspace --test golden -- extra::
+
+# Time the peer's step: just peer-time small --batch 8 --threads 1 2
+peer-time SIZE *ARGS: peer-setup
+    @"${DGNET_PEER_PYTHON:-.peer/bin/python}" benches/peer/step_time.py benches/peer/sizes/{{ SIZE }}.json "${@:2}"
+
+# Get PyTorch for the peer into .peer/ (4 GB), unless DGNET_PEER_PYTHON names a Python that has it
+peer-setup:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    python="${DGNET_PEER_PYTHON:-.peer/bin/python}"
+    if ! "$python" -c 'import torch, numpy' 2>/dev/null; then
+        if [ -n "${DGNET_PEER_PYTHON:-}" ]; then
+            echo "error: '$DGNET_PEER_PYTHON' cannot import torch and numpy" >&2
+            echo "  hint: unset DGNET_PEER_PYTHON, and .peer/ is set up" >&2
+            exit 1
+        fi
+        python3 -m venv .peer
+        .peer/bin/pip install --quiet torch==2.11.0 numpy
+    fi
+
 # What CI runs
 ci: lint && test
     @{{ just_executable() }} setup

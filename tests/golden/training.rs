@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use dgnet::spec::settings::{Settings, StructureInput, TeacherLabels, Upsample};
-use dgnet::spec::step_plan::{Rates, StepPlan, Weights};
+use dgnet::spec::step_plan::{StepPlan, Weights};
 use dgnet_worker::model::teacher::TeacherNet;
+use dgnet_worker::model::vgg::Vgg;
 use dgnet_worker::train::step::{Batch, Draws, Guides, Networks, Outcome, Trainer};
 use libtest_mimic::Failed;
 use serde_json::Value;
@@ -48,7 +49,28 @@ fn fill(prefix: &str, store: &mut VarStore) {
     });
 }
 
-fn settings_of(case: &Value) -> Settings {
+/// The settings of a case: those it carries, or what the published files say in words of their own. The
+/// weights are those of the step, ramps already applied.
+fn settings_of(case: &Value) -> Result<Settings, Failed> {
+    let mut settings = match case.get("settings") {
+        Some(written) => serde_json::from_value(written.clone())?,
+        None => published_settings(case),
+    };
+    let weight = |name: &str| case[name].as_f64();
+    let loss = &mut settings.loss;
+    loss.lambda_img = number(&case["lambda_img"]);
+    loss.lambda_id = number(&case["lambda_id"]);
+    loss.lambda_prim = number(&case["lambda_prim"]);
+    loss.lambda_fine = number(&case["lambda_fine"]);
+    loss.lambda_code = number(&case["lambda_code"]);
+    loss.lambda_cycle = number(&case["lambda_cycle"]);
+    loss.lambda_adv = weight("lambda_adv").unwrap_or(1.0);
+    loss.lambda_perceptual = weight("lambda_perceptual").unwrap_or(0.0);
+    (loss.ramp_start, loss.ramp_steps, loss.ramp_steps_code) = (0, 0, 0);
+    Ok(settings)
+}
+
+fn published_settings(case: &Value) -> Settings {
     let mut settings = Settings::default();
     settings.image.height = number(&case["image"][0]) as u32;
     settings.image.width = number(&case["image"][1]) as u32;
@@ -57,6 +79,13 @@ fn settings_of(case: &Value) -> Settings {
     }
     settings.appearance.last_stride = number(&case["appearance_last_stride"]) as u32;
     settings.teacher.last_stride = number(&case["teacher_last_stride"]) as u32;
+    settings.teacher.labels = [
+        TeacherLabels::Soft,
+        TeacherLabels::Hard,
+        TeacherLabels::Static,
+        TeacherLabels::Uniform,
+        TeacherLabels::TwoLabel,
+    ][number(&case["teacher_style"]) as usize];
     settings.appearance.dropout_primary = 0.0;
     settings.appearance.dropout_fine = 0.0;
     settings.appearance.upsample = Upsample::Auto;
@@ -64,75 +93,54 @@ fn settings_of(case: &Value) -> Settings {
     settings
 }
 
-fn plan_of(case: &Value, settings: &Settings) -> StepPlan {
-    let weight = |name: &str| number(&case[name]);
-    let train = &settings.train;
-    StepPlan {
-        weights: Weights {
-            img: weight("lambda_img"),
-            id: weight("lambda_id"),
-            prim: weight("lambda_prim"),
-            fine: weight("lambda_fine"),
-            code: weight("lambda_code"),
-            cycle: weight("lambda_cycle"),
-            adv: 1.0,
-            perceptual: 0.0,
-        },
-        rates: Rates {
-            generator: train.lr_generator,
-            discriminator: train.lr_discriminator,
-            backbone: train.lr_backbone,
-            heads: train.lr_heads,
-        },
-        labels: [
-            TeacherLabels::Soft,
-            TeacherLabels::Hard,
-            TeacherLabels::Static,
-            TeacherLabels::Uniform,
-            TeacherLabels::TwoLabel,
-        ][number(&case["teacher_style"]) as usize],
-        teacher_norm: settings.teacher.batch_norm,
-        identity_on_positives: settings.loss.identity_on_positives,
-        fine_on_real: settings.loss.fine_on_real,
-        penalty: settings.discriminator.penalty,
-        train_structure_probability: 0.5,
+/// The teachers and the features of the perceptual loss, filled, with the variables that they live in.
+fn guides_of(settings: &Settings, classes: i64) -> (Guides, Vec<VarStore>) {
+    let (mut guides, mut stores) = (Guides::default(), Vec::new());
+    for k in 0..settings.teacher.count {
+        let mut vars = VarStore::new(Device::Cpu);
+        let upsample = settings.appearance.upsample;
+        guides.teachers.push(TeacherNet::new(&vars.root(), &settings.teacher, upsample, classes));
+        fill(&if k == 0 { "teacher".into() } else { format!("teacher{k}") }, &mut vars);
+        stores.push(vars);
     }
+    if settings.loss.lambda_perceptual > 0.0 {
+        let mut vars = VarStore::new(Device::Cpu);
+        guides.perceptual = Some(Vgg::new(&vars.root()));
+        fill("vgg", &mut vars);
+        stores.push(vars);
+    }
+    (guides, stores)
 }
 
 struct Case {
     trainer: Trainer,
-    _teacher_vars: VarStore,
+    _guides_vars: Vec<VarStore>,
     plan: StepPlan,
     batch: i64,
     image: [i64; 2],
     train_structure: bool,
+    /// Whether the file counts the unused `id.model.fc`, which we do not build, as part of E_a.
+    counts_unused: bool,
 }
 
 impl Case {
-    fn new(case: &Value) -> Self {
-        let settings = settings_of(case);
+    fn new(case: &Value) -> Result<Self, Failed> {
+        let settings = settings_of(case)?;
         let classes = number(&case["num_ids"]) as i64;
         let mut networks = Networks::new(&settings, classes, 0, Device::Cpu);
         fill("gen", &mut networks.gen_vars);
         fill("id", &mut networks.id_vars);
         fill("dis", &mut networks.dis_vars);
-        let mut teacher_vars = VarStore::new(Device::Cpu);
-        let teacher = TeacherNet::new(
-            &teacher_vars.root(),
-            &settings.teacher,
-            settings.appearance.upsample,
-            classes,
-        );
-        fill("teacher", &mut teacher_vars);
-        let guides = Guides { teachers: vec![teacher], ..Guides::default() };
-        Self {
-            plan: plan_of(case, &settings),
+        let (guides, guides_vars) = guides_of(&settings, classes);
+        Ok(Self {
+            plan: StepPlan::at(&settings, 0),
             trainer: Trainer::new(networks, guides, &settings, classes),
-            _teacher_vars: teacher_vars,
+            _guides_vars: guides_vars,
             batch: number(&case["batch"]) as i64,
             image: [i64::from(settings.image.height), i64::from(settings.image.width)],
             train_structure: case["reencode_updates_encoder"] == true,
-        }
+            counts_unused: case.get("settings").is_none(),
+        })
     }
 
     fn batch(&self, step: usize, expected: &Value) -> Batch {
@@ -251,6 +259,9 @@ fn losses_of(outcome: &Outcome, w: &Weights) -> BTreeMap<&'static str, f64> {
         ("loss_pid", value(&l.id_positive)),
         ("loss_gen_recon_id", value(&l.id_c)),
         ("loss_teacher", teacher),
+        ("loss_prim", value(&l.prim)),
+        ("loss_fine", value(&l.fine)),
+        ("loss_perceptual", l.perceptual.sum(None::<Kind>).double_value(&[])),
         ("loss_gen_recon_x_a", at(&l.img_1, 0)),
         ("loss_gen_recon_x_b", at(&l.img_1, 1)),
         ("loss_gen_recon_xp_a", at(&l.img_2, 0)),
@@ -284,11 +295,11 @@ fn store_of<'a>(trainer: &'a Trainer, net: &str) -> &'a VarStore {
         .map_or(&trainer.networks.gen_vars, |s| s.1)
 }
 
-/// L2 norm of all parameters of a net; the files count the unused `id.model.fc`, which we do not build.
-fn parameter_norm(trainer: &Trainer, net: &str) -> f64 {
+/// L2 norm of all parameters of a net.
+fn parameter_norm(case: &Case, net: &str) -> f64 {
     let square = |x: &Tensor| x.detach().square().sum(None::<Kind>).double_value(&[]);
-    let own: f64 = store_of(trainer, net).trainable_variables().iter().map(square).sum();
-    let unused: f64 = if net == "id" {
+    let own: f64 = store_of(&case.trainer, net).trainable_variables().iter().map(square).sum();
+    let unused: f64 = if net == "id" && case.counts_unused {
         [("id.model.fc.weight", [1000_i64, 2048].as_slice()), ("id.model.fc.bias", &[1000])]
             .iter()
             .map(|(name, dims)| square(&filled_variable(name, dims)))
@@ -308,7 +319,7 @@ fn variable(trainer: &Trainer, name: &str) -> Option<Tensor> {
 
 /// Compares every tensor, loss, gradient norm and updated parameter of a `step_*.json`.
 pub fn steps(golden: &Value) -> Result<(), Failed> {
-    let mut case = Case::new(&golden["case"]);
+    let mut case = Case::new(&golden["case"])?;
     let mut differences = Differences::default();
     for (k, expected) in golden["steps"].as_array().into_iter().flatten().enumerate() {
         let tolerances = if k == 0 { FIRST } else { LATER };
@@ -351,7 +362,7 @@ pub fn steps(golden: &Value) -> Result<(), Failed> {
             );
         }
         for (name, want) in each("param_l2_after") {
-            let (got, want) = (parameter_norm(&case.trainer, &name), number(&want));
+            let (got, want) = (parameter_norm(&case, &name), number(&want));
             differences.check(
                 &format!("step {k}: norm of {name} after"),
                 got,

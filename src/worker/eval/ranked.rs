@@ -124,7 +124,7 @@ mod tests {
     fn share_of(cell: &Rgb8, rows: std::ops::Range<usize>, colour: [u8; 3]) -> f64 {
         let width = cell.width;
         let pixels = rows.flat_map(|row| (0..width).map(move |column| (row, column)));
-        let (mut hits, mut all) = (0, 0);
+        let (mut hits, mut all) = (0_usize, 0_usize);
         for (row, column) in pixels {
             hits += usize::from(cell.pixel(row, column) == colour);
             all += 1;

@@ -18,13 +18,23 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or(f64::NAN)
 }
 
+/// Where the steps are computed: the CPU, or what `DGNET_GOLDEN_DEVICE` names (cuda:0).
+fn device() -> Device {
+    let named = std::env::var("DGNET_GOLDEN_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
+    let wanted = named.clone().try_into();
+    let found = wanted.and_then(|wanted| {
+        dgnet_worker::compute::device(wanted).map_err(|error| error.to_string())
+    });
+    found.unwrap_or_else(|error: String| panic!("DGNET_GOLDEN_DEVICE={named}: {error}"))
+}
+
 /// `off + amp * (2u - 1)`, rounded to float32 and widened again.
 fn filled(name: &str, dims: &[i64], off: f64, amp: f64) -> Tensor {
     let count: i64 = dims.iter().product();
     let values: Vec<f64> = (0..count as u64)
         .map(|i| f64::from((off + amp * (2.0 * unit(name, i) - 1.0)) as f32))
         .collect();
-    Tensor::from_slice(&values).view(dims)
+    Tensor::from_slice(&values).view(dims).to_device(device())
 }
 
 /// The value that the golden page gives a variable of this name and shape.
@@ -97,14 +107,14 @@ fn published_settings(case: &Value) -> Settings {
 fn guides_of(settings: &Settings, classes: i64) -> (Guides, Vec<VarStore>) {
     let (mut guides, mut stores) = (Guides::default(), Vec::new());
     for k in 0..settings.teacher.count {
-        let mut vars = VarStore::new(Device::Cpu);
+        let mut vars = VarStore::new(device());
         let upsample = settings.appearance.upsample;
         guides.teachers.push(TeacherNet::new(&vars.root(), &settings.teacher, upsample, classes));
         fill(&if k == 0 { "teacher".into() } else { format!("teacher{k}") }, &mut vars);
         stores.push(vars);
     }
     if settings.loss.lambda_perceptual > 0.0 {
-        let mut vars = VarStore::new(Device::Cpu);
+        let mut vars = VarStore::new(device());
         guides.perceptual = Some(Vgg::new(&vars.root()));
         fill("vgg", &mut vars);
         stores.push(vars);
@@ -127,7 +137,7 @@ impl Case {
     fn new(case: &Value) -> Result<Self, Failed> {
         let settings = settings_of(case)?;
         let classes = number(&case["num_ids"]) as i64;
-        let mut networks = Networks::new(&settings, classes, 0, Device::Cpu);
+        let mut networks = Networks::new(&settings, classes, 0, device());
         fill("gen", &mut networks.gen_vars);
         fill("id", &mut networks.id_vars);
         fill("dis", &mut networks.dis_vars);
@@ -160,7 +170,8 @@ impl Case {
             x: Tensor::cat(&[input("x_a"), input("x_b")], 0),
             positive: Tensor::cat(&[input("xp_a"), input("xp_b")], 0),
             erased: None,
-            labels: Tensor::from_slice(&[labels("labels_a"), labels("labels_b")].concat()),
+            labels: Tensor::from_slice(&[labels("labels_a"), labels("labels_b")].concat())
+                .to_device(device()),
         }
     }
 }

@@ -6,6 +6,8 @@
 mod architecture;
 #[path = "integration/command_line.rs"]
 mod command_line;
+#[path = "integration/results.rs"]
+mod results;
 #[path = "integration/study.rs"]
 mod study;
 #[path = "integration/support.rs"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
-#   just bench [PART...]     parts: start rerun step draw check report   (default: all that need no finished study)
+#   just bench [PART...]     parts: start rerun step draw check report store   (default: all that need no finished study)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
@@ -54,12 +54,22 @@ step() {
     note step "two runs side by side with one thread each" "$two" steps/s
     note step "one run of two threads" "$one" steps/s
 }
+store() {
+    # figures of the store, by its own test; then the program over ten thousand runs
+    local tests
+    tests=$(cargo test --locked --workspace --lib --no-run 2>&1 | sed -n 's/.*unittests src\/lib.rs (\(.*\)).*/\1/p')
+    DGNET_BENCH="$work" "$tests" --ignored --exact store::ingest::figures::figures >/dev/null
+    while IFS=, read -r what value unit; do note store "$what" "$value" "$unit"; done <"$work/figures.csv"
+    note store "dgnet runs over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs)" ms
+    note store "dgnet runs --where over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs --where 'mAP>0.4')" ms
+    note store "report of a study of 10000 runs" "$(ms 1 $dgnet --runs "$work/crowd" report crowd --out "$work/report")" ms
+}
 
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start draw check step)
 for part in "${parts[@]}"; do
     case $part in
-    start | draw | check | step | rerun | report) "$part" ;;
+    start | draw | check | step | rerun | report | store) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

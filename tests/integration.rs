@@ -12,6 +12,8 @@ mod generate;
 mod memory;
 #[path = "integration/networks.rs"]
 mod networks;
+#[path = "integration/results.rs"]
+mod results;
 #[path = "integration/study.rs"]
 mod study;
 #[path = "integration/support.rs"]

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::failure::BadInput;
 use super::query::{Format, print};
 use super::{DONE, output};
 use crate::store::Db;
-use crate::store::query::{Cell, Table, query_with};
+use crate::store::query::{Cell, query_with};
 
 /// Compare two runs: settings and final values that differ.
 #[derive(Debug, clap::Args)]
@@ -52,7 +51,9 @@ const RESULTS: &str = "
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let file = Db::file(runs);
-    let (one, other) = (find(&file, &args.one)?, find(&file, &args.other)?);
+    let mut db = Db::open_read(&file)?;
+    let (one, other) = (db.find_run(&args.one)?, db.find_run(&args.other)?);
+    drop(db);
     let values = BTreeMap::from([
         ("a".to_owned(), Cell::Text(one.clone())),
         ("b".to_owned(), Cell::Text(other.clone())),
@@ -77,43 +78,4 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     output::data("\n")?;
     print(&results, Format::Table)?;
     Ok(DONE)
-}
-
-/// The uid of the run that a person names.
-fn find(file: &Path, name: &str) -> anyhow::Result<String> {
-    let parts: Vec<&str> = name.split('/').collect();
-    let text = |value: &str| Cell::Text(value.to_owned());
-    let (sql, values) = match parts.as_slice() {
-        [arm, seed] => (
-            "SELECT DISTINCT run_uid FROM cell WHERE arm = :arm AND seed = :seed",
-            BTreeMap::from([("arm".to_owned(), text(arm)), ("seed".to_owned(), text(seed))]),
-        ),
-        [study, arm, seed] => (
-            "SELECT run_uid FROM cell WHERE study = :study AND arm = :arm AND seed = :seed",
-            BTreeMap::from([
-                ("study".to_owned(), text(study)),
-                ("arm".to_owned(), text(arm)),
-                ("seed".to_owned(), text(seed)),
-            ]),
-        ),
-        _ => (
-            "SELECT uid FROM run WHERE substr(uid, 1, length(:uid)) = :uid",
-            BTreeMap::from([("uid".to_owned(), text(name))]),
-        ),
-    };
-    let Table { rows, .. } = query_with(file, sql, &values)?;
-    match rows.as_slice() {
-        [row] => match row.as_slice() {
-            [Cell::Text(uid)] => Ok(uid.clone()),
-            _ => Err(BadInput(format!("`{name}` names no run")).into()),
-        },
-        [] => {
-            Err(BadInput(format!("`{name}` names no run\n  hint: `dgnet runs` lists them")).into())
-        }
-        several => Err(BadInput(format!(
-            "`{name}` names {} runs\n  hint: name its study too: STUDY/ARM/SEED, or more of its id",
-            several.len()
-        ))
-        .into()),
-    }
 }

@@ -26,7 +26,11 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
             ) => true,
             _ => false,
         }
-        || matches!(error.downcast_ref(), Some(ReportError::Store(source)) if of_store(source));
+        || match error.downcast_ref() {
+            Some(ReportError::Store(source)) => of_store(source),
+            Some(ReportError::Unlike(_)) => true,
+            _ => false,
+        };
     if refused { BAD_INPUT } else { FAILED }
 }
 

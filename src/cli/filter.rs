@@ -34,7 +34,7 @@ impl Filter {
     }
 
     /// The runs that it describes.
-    pub fn rows(&self, runs: &Path, study: Option<&str>) -> anyhow::Result<Table> {
+    pub fn rows(&self, runs: &Path, study: Option<&str>, archived: bool) -> anyhow::Result<Table> {
         let file = Db::file(runs);
         let columns_of = |view: &str| query(&file, &format!("SELECT * FROM {view} LIMIT 0"));
         let mut known = columns_of("runs")?.columns;
@@ -52,6 +52,9 @@ impl Filter {
         if let Some(study) = study {
             values.insert("study".to_owned(), Cell::Text(study.to_owned()));
             wanted.push("study = :study".to_owned());
+        }
+        if !archived {
+            wanted.push("archived = 0".to_owned());
         }
         if let Some(condition) = &self.condition {
             wanted.push(format!("({})", condition_sql(condition, &known, &mut values)?));

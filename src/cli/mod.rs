@@ -1,12 +1,16 @@
 //! The command line: arguments, printing, exit codes. One verb a file; every decision is made below.
 
+mod compare;
 mod data;
 mod diff;
 mod embed;
 mod eval;
+mod export;
 mod failure;
 mod filter;
+mod gc;
 mod generate;
+mod marks;
 mod network;
 mod output;
 mod plan;
@@ -16,6 +20,7 @@ mod report;
 mod run;
 mod runs;
 mod schema;
+mod show;
 mod study_file;
 mod sweep;
 mod watch;
@@ -43,6 +48,7 @@ Examples:
   dgnet sweep ablations.yaml            train what is missing, then write the report
   dgnet watch ablations.yaml            a sweep that runs elsewhere
   dgnet runs                            where every run stands
+  dgnet compare full no_prim            two arms, paired by seed, with a verdict
   dgnet query \"select arm, avg(mAP), count(*) from final group by arm\"
 
 Exit codes:
@@ -73,17 +79,24 @@ enum Verb {
     Plan(plan::Args),
     Watch(watch::Args),
     Runs(runs::Args),
+    Show(show::Args),
+    Compare(compare::Args),
     Diff(diff::Args),
     Query(query::Args),
     Report(report::Args),
     Generate(generate::Args),
     Eval(eval::Args),
     Embed(embed::Args),
+    Export(export::Args),
+    Note(marks::NoteArgs),
+    Tag(marks::TagArgs),
+    Archive(marks::ArchiveArgs),
     /// Draw people, check a data set
     #[command(subcommand)]
     Data(data::Verb),
     /// Rebuild the database from the run folders
     Reindex,
+    Gc(gc::Args),
     Schema(schema::Args),
 }
 
@@ -102,14 +115,21 @@ pub fn main() -> ExitCode {
         Verb::Plan(args) => plan::run(&args, &runs),
         Verb::Watch(args) => watch::run(&args, &runs),
         Verb::Runs(args) => runs::run(&args, &runs),
+        Verb::Show(args) => show::run(&args, &runs),
+        Verb::Compare(args) => compare::run(&args, &runs),
         Verb::Diff(args) => diff::run(&args, &runs),
         Verb::Query(args) => query::run(&args, &runs),
         Verb::Report(args) => report::run(&args, &runs),
         Verb::Generate(args) => generate::run(&args, &runs),
         Verb::Eval(args) => eval::run(&args, &runs),
         Verb::Embed(args) => embed::run(&args, &runs),
+        Verb::Export(args) => export::run(&args, &runs),
+        Verb::Note(args) => marks::note(&args, &runs),
+        Verb::Tag(args) => marks::tag(&args, &runs),
+        Verb::Archive(args) => marks::archive(&args, &runs),
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
+        Verb::Gc(args) => gc::run(&args, &runs),
         Verb::Schema(args) => schema::run(&args),
     };
     let code = done.unwrap_or_else(|error| {

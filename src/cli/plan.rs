@@ -75,7 +75,12 @@ fn settings(study: &Study, name: &str, as_json: bool) -> anyhow::Result<String> 
     Ok(output::table(&["setting", "value", "stated at"], &[], &rows))
 }
 
-fn flatten(name: &str, value: &serde_json::Value, out: &mut Vec<(String, serde_json::Value)>) {
+/// A map of settings as dotted names and values.
+pub(super) fn flatten(
+    name: &str,
+    value: &serde_json::Value,
+    out: &mut Vec<(String, serde_json::Value)>,
+) {
     match value {
         serde_json::Value::Object(map) => {
             for (key, inner) in map {

@@ -1,14 +1,15 @@
 //! `dgnet query`: a user's SQL as a table, CSV or JSON.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
 use super::failure::BadInput;
 use super::{DONE, output};
 use crate::store::Db;
-use crate::store::query::{Cell, ROW_CAP, Table, query_with};
+use crate::store::export::{csv, hex, write_table};
+use crate::store::query::{Cell, ROW_CAP, Table, near_metrics, query_all, query_with};
 
 /// Ask the results database in SQL. Reading only: nothing can be changed.
 ///
@@ -22,6 +23,7 @@ Examples:
   dgnet query --list
   dgnet query --name ranking --param study=ablations --format markdown
   dgnet query \"select * from comparisons where metric = 'mAP'\" --format csv > mAP.csv
+  dgnet query \"select * from curves\" --output curves.parquet
   dgnet query \"select step, value from curves where arm = 'full' and seed = 1 and metric = 'loss_total'\"")]
 pub struct Args {
     /// One reading statement
@@ -36,10 +38,16 @@ pub struct Args {
     /// Value of the parameter `:KEY`; may be given more than once
     #[arg(long, value_name = "KEY=VALUE")]
     param: Vec<String>,
-    /// How to print the answer
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// How to print the answer [default: table, or what the name of `--output` ends with]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write every row to a Parquet or CSV file instead of printing
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
 }
+
+const NEEDS_FILE: &str =
+    "Parquet goes to a file\n  hint: `--format parquet --output answer.parquet`";
 
 /// How an answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,6 +62,8 @@ pub(super) enum Format {
     Markdown,
     /// A `tabular` for a paper
     Latex,
+    /// A Parquet file; needs `--output`
+    Parquet,
 }
 
 /// The library: name and SQL; the first line of each says what it answers.
@@ -75,19 +85,65 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         Some(name) => named(name)?,
         None => args.sql.as_deref().unwrap_or_default(),
     };
-    let answer = query_with(&Db::file(runs), sql, &values(&args.param)?)?;
-    print(&answer, args.format)?;
+    let (file, values) = (Db::file(runs), values(&args.param)?);
+    if let Some(path) = &args.output {
+        let path = file_name(path, args.format)?;
+        let answer = query_all(&file, sql, &values)?;
+        write_table(&path, &answer)?;
+        output::talk(&format!("{}: {} rows", path.display(), answer.rows.len()));
+        return Ok(DONE);
+    }
+    let answer = query_with(&file, sql, &values)?;
+    print(&answer, args.format.unwrap_or(Format::Table))?;
+    if answer.rows.is_empty()
+        && let Some(hint) = near_metrics(&file, sql)?
+    {
+        output::talk(&format!("no rows\n  hint: {hint}"));
+    }
     Ok(DONE)
+}
+
+/// The file to write, whose ending says how.
+fn file_name(path: &Path, format: Option<Format>) -> Result<PathBuf, BadInput> {
+    let wanted = match format {
+        None => return named_so(path),
+        Some(Format::Parquet) => "parquet",
+        Some(Format::Csv) => "csv",
+        Some(_) => {
+            return Err(BadInput(
+                "--output writes Parquet or CSV\n  hint: other formats are printed; `> FILE` keeps them".into(),
+            ));
+        }
+    };
+    match path.extension() {
+        None => Ok(path.with_extension(wanted)),
+        Some(end) if end == wanted => Ok(path.to_owned()),
+        Some(end) => Err(BadInput(format!(
+            "--format {wanted} does not go with a file that ends in `.{}`\n  hint: leave one of the two out",
+            end.to_string_lossy()
+        ))),
+    }
+}
+
+fn named_so(path: &Path) -> Result<PathBuf, BadInput> {
+    match path.extension().and_then(std::ffi::OsStr::to_str) {
+        Some("parquet" | "csv") => Ok(path.to_owned()),
+        _ => Err(BadInput(format!(
+            "`{}` does not say how to write it\n  hint: end it in `.parquet` or `.csv`",
+            path.display()
+        ))),
+    }
 }
 
 /// Prints an answer, and says when it was cut.
 pub(super) fn print(answer: &Table, format: Format) -> anyhow::Result<()> {
     output::data(&match format {
         Format::Table => as_table(answer),
-        Format::Csv => as_csv(answer),
+        Format::Csv => csv(answer),
         Format::Json => as_json(answer),
         Format::Markdown => as_markdown(answer),
         Format::Latex => as_latex(answer),
+        Format::Parquet => return Err(BadInput(NEEDS_FILE.into()).into()),
     })?;
     if answer.capped {
         output::talk(&format!(
@@ -190,7 +246,8 @@ fn as_latex(answer: &Table) -> String {
     )
 }
 
-fn as_table(answer: &Table) -> String {
+/// Columns for people.
+pub(super) fn as_table(answer: &Table) -> String {
     let rows: Vec<Vec<String>> =
         answer.rows.iter().map(|row| row.iter().map(shown).collect()).collect();
     let columns: Vec<&str> = answer.columns.iter().map(String::as_str).collect();
@@ -218,27 +275,6 @@ fn rounded(value: f64) -> String {
     }
 }
 
-fn as_csv(answer: &Table) -> String {
-    let quoted = |text: &str| {
-        if text.contains(['"', ',', '\n', '\r']) {
-            format!("\"{}\"", text.replace('"', "\"\""))
-        } else {
-            text.to_owned()
-        }
-    };
-    let line = |fields: Vec<String>| format!("{}\n", fields.join(","));
-    let field = |cell: &Cell| match cell {
-        Cell::Null => String::new(),
-        Cell::Integer(value) => value.to_string(),
-        Cell::Real(value) => value.to_string(),
-        Cell::Text(value) => quoted(value),
-        Cell::Blob(bytes) => hex(bytes),
-    };
-    let header = line(answer.columns.iter().map(|name| quoted(name)).collect());
-    let rows = answer.rows.iter().map(|row| line(row.iter().map(field).collect()));
-    std::iter::once(header).chain(rows).collect()
-}
-
 fn as_json(answer: &Table) -> String {
     format!("{:#}\n", objects(answer))
 }
@@ -261,11 +297,6 @@ pub(super) fn objects(answer: &Table) -> Json {
     Json::Array(rows.collect())
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,12 +315,22 @@ mod tests {
     #[test]
     fn csv_and_json_carry_every_bit() {
         assert_eq!(
-            as_csv(&answer()),
+            csv(&answer()),
             "arm,mAP,n\n\"a, \"\"b\"\"\",0.30000000000000004,3\n,inf,01ff\n"
         );
         let json: Json = serde_json::from_str(&as_json(&answer())).unwrap_or_default();
         assert_eq!(json[0]["mAP"], Json::from(0.1 + 0.2));
         assert_eq!((&json[1]["arm"], &json[1]["mAP"]), (&Json::Null, &Json::from("inf")));
+    }
+
+    #[test]
+    fn a_file_s_ending_says_how_it_is_written() {
+        let name = |path: &str, format| file_name(Path::new(path), format).map_err(|e| e.0);
+        assert_eq!(name("a.parquet", None), Ok("a.parquet".into()));
+        assert_eq!(name("a", Some(Format::Csv)), Ok("a.csv".into()));
+        assert!(name("a.csv", Some(Format::Parquet)).is_err_and(|e| e.contains("`.csv`")));
+        assert!(name("a", None).is_err_and(|e| e.contains("`.parquet` or `.csv`")));
+        assert!(name("a.csv", Some(Format::Latex)).is_err());
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub struct Args {
     /// Folder to write to [default: reports/<study>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Count archived runs as well
+    #[arg(long)]
+    archived: bool,
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
@@ -29,7 +32,8 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         Ok(path) if !known => Study::load(&path, &[])?.name,
         _ => args.study.clone(),
     };
-    let page = crate::report::write(&file, &name, &folder(args.out.as_deref(), &name))?;
+    let page =
+        crate::report::write(&file, &name, &folder(args.out.as_deref(), &name), args.archived)?;
     output::data(&format!("report: {}\n", page.display()))?;
     Ok(DONE)
 }
@@ -47,7 +51,11 @@ pub fn fresh(summary: &Summary, out: &Path, runs: &Path, study: &str) -> Option<
     let mut sources = vec![folder.join("study.json"), std::env::current_exe().ok()?];
     sources.extend(summary.cells.iter().map(|cell| cell.run.path().join("end.json")));
     let older = |path: &PathBuf| modified(path).is_some_and(|source| source < written);
-    (summary.made == 0 && sources.iter().all(older)).then_some(page)
+    // notes and archiving change what the page says; most folders have none
+    let cells = summary.cells.iter().map(|cell| cell.run.path().join("marks.json"));
+    let mut marks = cells.chain([folder.join("marks.json")]);
+    let unmarked = marks.all(|path| !path.exists() || older(&path));
+    (summary.made == 0 && sources.iter().all(older) && unmarked).then_some(page)
 }
 
 fn modified(path: &Path) -> Option<SystemTime> {

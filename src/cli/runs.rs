@@ -1,5 +1,6 @@
 //! `dgnet runs`: every cell that the database knows and where its run stands.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::json;
@@ -7,7 +8,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::query::{self, Format};
 use super::{DONE, output};
-use crate::store::rows::CellRow;
+use crate::store::rows::{CellRow, MarkRow};
 use crate::store::{Db, RunDir};
 use crate::sweep::progress::duration;
 
@@ -20,6 +21,9 @@ pub struct Args {
     /// Only this study
     #[arg(long, value_name = "NAME")]
     study: Option<String>,
+    /// Also those that are archived
+    #[arg(long)]
+    archived: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,7 +33,7 @@ pub struct Args {
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     if !args.filter.is_empty() {
-        let rows = args.filter.rows(runs, args.study.as_deref())?;
+        let rows = args.filter.rows(runs, args.study.as_deref(), args.archived)?;
         query::print(&rows, if args.json { Format::Json } else { Format::Table })?;
         return Ok(DONE);
     }
@@ -39,26 +43,49 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         None => db.studies()?,
     };
     let mut cells = Vec::new();
+    let mut marks: BTreeMap<String, MarkRow> = BTreeMap::new();
     for study in studies {
+        let found = db.marks(&study)?;
+        let is_archived = found.iter().any(|mark| mark.of_study && mark.archived);
+        if is_archived && !args.archived && args.study.is_none() {
+            continue;
+        }
+        marks.extend(found.into_iter().filter(|m| !m.of_study).map(|m| (m.name.clone(), m)));
         for mut cell in db.cells(&study)? {
+            if cell.archived && !args.archived {
+                continue;
+            }
             cell.state = state_now(&cell, runs);
             cells.push((study.clone(), cell));
         }
     }
-    let text = if args.json { as_json(&cells) } else { as_text(&cells) };
+    let text = if args.json { as_json(&cells, &marks) } else { as_text(&cells, &marks) };
     output::data(&text)?;
     Ok(DONE)
 }
 
 /// The folder knows better than a database that nobody has updated since a crash.
 fn state_now(cell: &CellRow, runs: &Path) -> String {
+    // a run that is done stays so; ten thousand of them need no look
+    if cell.state == "done" {
+        return cell.state.clone();
+    }
     let run = RunDir::new(runs.join(&cell.folder));
     let there = !cell.folder.is_empty() && run.path().is_dir();
     let state = there.then(|| run.state().ok()).flatten();
     state.map_or_else(|| cell.state.clone(), |state| state.as_str().to_owned())
 }
 
-fn as_text(cells: &[(String, CellRow)]) -> String {
+/// Tags and the last note.
+fn told(mark: Option<&MarkRow>) -> String {
+    let Some(mark) = mark else { return String::new() };
+    let mut parts: Vec<String> = mark.tags.iter().map(|tag| format!("+{tag}")).collect();
+    parts.extend(mark.notes.last().map(|note| output::first_line(&note.text).to_owned()));
+    parts.extend(mark.archived.then(|| "(archived)".to_owned()));
+    parts.join(" ")
+}
+
+fn as_text(cells: &[(String, CellRow)], marks: &BTreeMap<String, MarkRow>) -> String {
     let rows: Vec<Vec<String>> = cells
         .iter()
         .map(|(study, cell)| {
@@ -70,18 +97,20 @@ fn as_text(cells: &[(String, CellRow)]) -> String {
                 format!("{}/{}", cell.step.0, cell.step.1),
                 cell.wall_s.map(duration).unwrap_or_default(),
                 cell.folder.clone(),
+                told(marks.get(&cell.uid)),
                 cell.failure.as_deref().map(output::first_line).unwrap_or_default().to_owned(),
             ]
         })
         .collect();
-    let columns = ["study", "arm", "seed", "state", "step", "time", "folder", "reason"];
+    let columns = ["study", "arm", "seed", "state", "step", "time", "folder", "notes", "reason"];
     output::table(&columns, &["seed", "step", "time"], &rows)
 }
 
-fn as_json(cells: &[(String, CellRow)]) -> String {
+fn as_json(cells: &[(String, CellRow)], marks: &BTreeMap<String, MarkRow>) -> String {
     let rows: Vec<_> = cells
         .iter()
         .map(|(study, cell)| {
+            let mark = marks.get(&cell.uid);
             json!({
                 "study": study,
                 "arm": cell.arm,
@@ -96,6 +125,9 @@ fn as_json(cells: &[(String, CellRow)]) -> String {
                 "wall_s": cell.wall_s,
                 "cpu_s": cell.cpu_s,
                 "peak_bytes": cell.peak_bytes,
+                "tags": mark.map_or(&[][..], |mark| &mark.tags),
+                "notes": mark.map_or(&[][..], |mark| &mark.notes),
+                "archived": cell.archived,
             })
         })
         .collect();

@@ -122,8 +122,10 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     if !args.no_report {
         if summary.indexed {
             let out = report::folder(args.out.as_deref(), &plan.study);
-            let page = report::fresh(&summary, &out, runs, &plan.study)
-                .map_or_else(|| crate::report::write(&Db::file(runs), &plan.study, &out), Ok)?;
+            let page = report::fresh(&summary, &out, runs, &plan.study).map_or_else(
+                || crate::report::write(&Db::file(runs), &plan.study, &out, false),
+                Ok,
+            )?;
             output::data(&format!("report: {}\n", page.display()))?;
         } else {
             output::talk(

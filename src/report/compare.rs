@@ -132,6 +132,7 @@ fn seed_values(
 ) -> Vec<SeedValue> {
     let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
     let place = data.arms.iter().position(|a| a.name == arm).unwrap_or(usize::MAX);
+    let strangers = strangers(data, arm);
     let mut seeds: Vec<SeedValue> = data
         .cells
         .iter()
@@ -141,6 +142,7 @@ fn seed_values(
             let broken = cell.state == "done" && last.is_some_and(|v| !v.is_finite());
             let diverged = cell.state == "diverged" || broken;
             let value = match cell.state.as_str() {
+                _ if strangers.contains(&cell.seed) => None,
                 _ if diverged => Some(worst),
                 "done" => last.copied(),
                 _ => None,
@@ -150,6 +152,17 @@ fn seed_values(
         .collect();
     seeds.sort_by_key(|s| s.seed);
     seeds
+}
+
+/// Seeds of an arm whose run saw other data than the run of its lowest seed: their values are never
+/// pooled with the others.
+#[must_use]
+pub fn strangers(data: &StudyData, arm: &str) -> Vec<u64> {
+    let mut begun: Vec<&CellRow> =
+        data.cells.iter().filter(|c| c.arm == arm && !c.data_key.is_empty()).collect();
+    begun.sort_by_key(|c| c.seed);
+    let Some(first) = begun.first() else { return Vec::new() };
+    begun.iter().filter(|c| c.data_key != first.data_key).map(|c| c.seed).collect()
 }
 
 /// The value that a diverged run counts as: 0 where higher is better (mAP, rank-k, dB); where lower is

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::store::rows::{
-    ArmRow, ArtifactRow, CellRow, ChangeRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MetricDef, MetricRow, StageRow, StudyData,
+    StudyRow,
 };
 
 /// An arm to invent: name, overrides, effect on mAP.
@@ -82,6 +83,10 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
         artifacts: Vec::new(),
         changes: Vec::new(),
         stages: stages(arms.len() as u32, seeds as u32),
+        settings: BTreeMap::new(),
+        hits: Vec::new(),
+        marks: Vec::new(),
+        archived: 0,
     };
     for (place, arm) in arms.iter().enumerate() {
         let overrides = arm.overrides.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
@@ -90,7 +95,9 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
             label: arm.name.to_owned(),
             overrides: overrides.collect::<BTreeMap<_, _>>(),
         });
+        data.settings.insert(arm.name.to_owned(), settings(arm));
         for seed in 1..=seeds {
+            data.hits.extend(hits(arm, place as u64, seed));
             data.cells.push(cell(arm.name, place as u64, seed));
             curves(&mut data.metrics, arm, place as u64, seed);
         }
@@ -101,6 +108,33 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
         }
     }
     data
+}
+
+/// The settings that the invented arms vary, resolved.
+fn settings(arm: &Invented) -> BTreeMap<String, String> {
+    let defaults = [
+        ("loss.lambda_prim", "2"),
+        ("loss.lambda_fine", "0.4"),
+        ("loss.lambda_id", "0.5"),
+        ("loss.lambda_img", "5"),
+        ("structure.input", "\"grey\""),
+        ("teacher.labels", "\"soft\""),
+        ("train.mode", "\"joint\""),
+    ];
+    let pairs = defaults.iter().chain(arm.overrides);
+    pairs.map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Ranks of the first true matches of 200 queries.
+fn hits(arm: &Invented, place: u64, seed: u64) -> Vec<HitRow> {
+    let mut counts = BTreeMap::new();
+    for query in 0..200 {
+        let luck = 0.5 + 0.5 * noise(query, 17, 3) + arm.effect + 0.02 * noise(place, seed, query);
+        let rank = if luck > 0.25 { 1 } else { 1 + ((0.25 - luck) * 90.0) as u32 };
+        *counts.entry(rank).or_insert(0) += 1;
+    }
+    let row = |(rank, queries)| HitRow { arm: arm.name.into(), seed, rank, queries };
+    counts.into_iter().map(row).collect()
 }
 
 fn defs() -> Vec<MetricDef> {
@@ -172,6 +206,7 @@ fn cell(arm: &str, place: u64, seed: u64) -> CellRow {
             r#"{{"attempt":1,"version":"0.1.0","libtorch":"2.11.0","device":"cpu","processor":"AMD EPYC 9B14","instruction_set":"AVX512","host":"box","git_commit":"8d41f0c","git_dirty":null,"started_at":{}}}"#,
             1_795_501_020 + place * 240 + seed * 80
         ),
+        archived: false,
     }
 }
 

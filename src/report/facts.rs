@@ -82,7 +82,8 @@ pub struct RunLine {
     pub command: String,
 }
 
-fn fact(label: &str, value: impl Into<String>) -> Fact {
+/// A fact.
+pub(super) fn fact(label: &str, value: impl Into<String>) -> Fact {
     Fact { label: label.to_owned(), value: value.into() }
 }
 
@@ -176,6 +177,20 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
     let old = data.cells.iter().filter(|c| c.recipe != newest && c.recipe != NOT_BEGUN).count();
     if old > 0 {
         conditions.push(format!("{} of an older recipe left out.", count(old, "run")));
+    }
+    let strangers: usize =
+        data.arms.iter().map(|arm| super::compare::strangers(data, &arm.name).len()).sum();
+    if strangers > 0 {
+        conditions.push(format!(
+            "{} left out, on other data than the arm's other runs.",
+            count(strangers, "run")
+        ));
+    }
+    if data.archived > 0 {
+        conditions.push(format!(
+            "{} archived and left out (`dgnet report --archived` counts them).",
+            count(data.archived, "run")
+        ));
     }
     conditions
 }
@@ -340,7 +355,8 @@ fn short(key: &str) -> &str {
 }
 
 /// A word for a POSIX shell.
-fn quoted(word: &str) -> String {
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-/+=@:".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
@@ -350,7 +366,8 @@ fn quoted(word: &str) -> String {
 }
 
 /// Seconds since 1970 as `2026-11-24 06:17 UTC` (proleptic Gregorian calendar).
-fn utc(seconds: f64) -> String {
+#[must_use]
+pub fn utc(seconds: f64) -> String {
     let whole = seconds.clamp(0.0, 253_402_300_799.0) as i64;
     let (days, rest) = (whole.div_euclid(86_400), whole.rem_euclid(86_400));
     // days since 0000-03-01, in eras of 400 years, so that leap days end the year

@@ -4,13 +4,17 @@
 
 pub mod assets;
 pub mod compare;
+pub mod design;
 pub mod facts;
 pub mod figures;
 pub mod frames;
 pub mod measure;
+pub mod notes;
 pub mod page;
+pub mod pairwise;
 pub mod pictures;
-mod plots;
+pub mod plots;
+pub mod published;
 mod sections;
 mod shown;
 pub mod tables;
@@ -34,6 +38,9 @@ pub enum ReportError {
     /// The database, as it says itself.
     #[error(transparent)]
     Store(#[from] crate::store::StoreError),
+    /// Arms that may not be compared.
+    #[error("{0}")]
+    Unlike(String),
     /// A table that polars refuses.
     #[error("cannot tabulate the study's metrics: {0}")]
     Frame(#[from] polars::error::PolarsError),

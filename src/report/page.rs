@@ -48,7 +48,7 @@ pub fn render(report: &Report) -> String {
                     p {
                         "Rebuilt from the results database alone: the same database gives the same file. "
                         "Beside it: " code { "table.csv" } ", " code { "table.md" } ", " code { "table.tex" }
-                        ", " code { "report.json" } " and every chart in " code { "figures/" } "."
+                        ", " code { "report.json" } " and every chart in " code { "figures/" } ", as PNG and as SVG."
                     }
                 }
                 dialog id="enlarged" aria-label="Enlarged picture" {

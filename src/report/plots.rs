@@ -1,6 +1,8 @@
 //! Which charts a report has: from comparisons and curves to drawn pictures with captions and texts
 //! for those who cannot see them. Drawing itself is `figures`.
 
+mod designs;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -32,6 +34,9 @@ pub struct Image {
     /// The PNG.
     #[serde(skip)]
     pub png: Vec<u8>,
+    /// The same as SVG; a file beside the PNG's.
+    #[serde(skip)]
+    pub svg: String,
 }
 
 /// Where a chart stands on the page.
@@ -46,6 +51,14 @@ pub enum Place {
     Loss,
     /// Another metric that was measured during training.
     Other,
+    /// The share of queries found within each rank.
+    Cmc,
+    /// Effects of factors.
+    Effects,
+    /// The metric at the levels of one setting.
+    Response,
+    /// The metric over two settings.
+    Heat,
 }
 
 /// A chart with its words.
@@ -97,6 +110,8 @@ pub fn draw_all(
     if arms.iter().any(|a| a.pairs.is_some()) {
         figures.push(differences(data, arms, views, primary)?);
     }
+    figures.extend(designs::draw(data, arms, primary)?);
+    figures.extend(designs::cmc(data, &strokes)?);
     for (place, metric, curves) in charts(data, frames) {
         let measure = Measure::of(metric, &data.defs);
         figures.push(metric_figure(data, place, &measure, curves, &strokes)?);
@@ -212,6 +227,7 @@ fn metric_figure(
     let chart = |width, height| Curves {
         title: measure.title(),
         subtitle: subtitle.clone(),
+        axis: "training step",
         may_be_log: measure.unit != "%",
         lines: lines.clone(),
         named: width == WIDE,
@@ -324,6 +340,7 @@ fn renderings(
                 width: picture.width,
                 height: picture.height,
                 png: picture.png,
+                svg: picture.svg,
             });
         }
     }

@@ -31,7 +31,10 @@ pub fn all(report: &Report) -> Vec<Section> {
     [
         some("arms", "Arms", true, arms),
         some("differences", "Differences", has(Place::Differences), differences),
+        some("design", "What was varied", DESIGN.into_iter().any(has), design),
+        some("ranks", "Ranks", has(Place::Cmc), ranks),
         some("curves", "Learning curves", has(Place::Primary) || has(Place::Loss), curves),
+        some("notes", "Notes", !report.notes.is_empty(), notes),
         some("pictures", "Generated pictures", !report.pictures.is_empty(), shown::pictures),
         some("lists", "Ranked lists", !report.ranked.is_empty(), shown::ranked),
         some("queries", "Single queries", !report.changes.is_empty(), shown::changes),
@@ -70,6 +73,7 @@ fn arms(report: &Report) -> Markup {
             }
             tbody { @for arm in &report.arms { (arm_row(report, arm)) } }
         }
+        (references(report))
     }
 }
 
@@ -128,6 +132,71 @@ fn differences(report: &Report) -> Markup {
         ul.verdicts {
             @for arm in report.arms.iter().filter(|a| !a.is_baseline) {
                 li class=(arm.tone) { (prose(&arm.sentence)) }
+            }
+        }
+    }
+}
+
+/// Charts of what was varied.
+const DESIGN: [Place; 3] = [Place::Effects, Place::Response, Place::Heat];
+
+fn design(report: &Report) -> Markup {
+    html! {
+        @for figure in of(report, Place::Effects) {
+            figure.wide {
+                (chart(figure))
+                figcaption {
+                    "Every combination of these settings was trained. A row is the mean over all of them of what the change "
+                    "does; an interaction (\u{d7}) is half of how much one change depends on the other. Lines: 95 % and 90 % t intervals "
+                    "over seeds, uncorrected."
+                }
+            }
+        }
+        @if of(report, Place::Response).next().is_some() {
+            div.panels { @for figure in of(report, Place::Response) { figure { (chart(figure)) } } }
+            p.note {
+                "Dots: means over seeds; lines: 95 % intervals, each of its level alone; ticks: seeds. Levels stand at equal distances. "
+                "Shaded: levels that may be the best one; the truly best of those measured is among them in 95 of 100 studies."
+            }
+        }
+        @if of(report, Place::Heat).next().is_some() {
+            div.panels { @for figure in of(report, Place::Heat) { figure { (chart(figure)) } } }
+            p.note { "Means over seeds; deeper is better; empty: no arm or no value." }
+        }
+    }
+}
+
+fn ranks(report: &Report) -> Markup {
+    html! {
+        @for figure in of(report, Place::Cmc) {
+            figure.wide {
+                (chart(figure))
+                figcaption { "Share of queries whose first true match is within the rank. Lines: means over seeds; bands: smallest to largest seed." }
+            }
+        }
+    }
+}
+
+fn notes(report: &Report) -> Markup {
+    html! {
+        dl.list { @for Fact { label, value } in &report.notes { dt dir="auto" { (label) } dd dir="auto" { (value) } } }
+    }
+}
+
+fn references(report: &Report) -> Markup {
+    html! {
+        @if !report.references.is_empty() {
+            table.plain {
+                caption { "Published counterparts: rank-1 / mAP in per cent, Zheng et al. (CVPR 2019), one run each. The data set is known by its folder's name." }
+                thead { tr { th { "Arm" } th { "Data" } th { "Features" } th.n { "Here" } th.n { "Published" } } }
+                tbody {
+                    @for row in &report.references {
+                        tr {
+                            th scope="row" { code { (row.arm) } }
+                            td { (row.data) } td { (row.features) } td.n { (row.measured) } td.n { (row.published) }
+                        }
+                    }
+                }
             }
         }
     }

@@ -92,7 +92,7 @@ fn heads(report: &Report) -> Vec<String> {
 
 fn cells(arm: &ArmView) -> Vec<String> {
     let p = match arm.p_note.as_str() {
-        "exploratory" => format!("({})", arm.p),
+        note if note.starts_with("exploratory") => format!("({})", arm.p),
         _ => arm.p.clone(),
     };
     let verdict = match arm.verdict_note.as_str() {

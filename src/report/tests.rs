@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::demo::{ARMS, Invented, eventful, study};
+use super::plots::Place;
 use super::{build, page, tables, write_rows};
 use crate::store::rows::StudyData;
 
@@ -148,6 +149,142 @@ fn runs_on_other_data_are_never_paired() {
     let report = build(&data).unwrap();
     assert_eq!(report.arms[1].raw.pairs, 0);
     assert!(report.arms[1].sentence.contains("other data"), "{}", report.arms[1].sentence);
+}
+
+#[test]
+fn an_arm_s_runs_on_other_data_are_not_pooled_with_it() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "no_prim" && c.seed == 3) {
+        cell.data_key = "another".into();
+    }
+    let report = build(&data).unwrap();
+    let arm = &report.arms[1];
+    assert_eq!((arm.raw.n, arm.raw.pairs, arm.seeds.as_str()), (2, 2, "2 of 3"));
+    assert!((arm.raw.mean.unwrap() - (0.58 + 0.597) / 2.0).abs() < 1e-12);
+    assert!(arm.verdict_note.contains("2 of 3 pairs so far"), "{}", arm.verdict_note);
+    let told = report.conditions.join(" ");
+    assert!(told.contains("1 run left out, on other data"), "{told}");
+}
+
+#[test]
+fn gaps_of_the_baseline_are_gaps_of_the_pairs() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "full" && c.seed == 2) {
+        cell.state = "failed".into();
+    }
+    let report = build(&data).unwrap();
+    assert_eq!((report.arms[1].seeds.as_str(), report.arms[1].raw.pairs), ("3", 2));
+    assert!(report.arms[1].verdict_note.contains("2 of 3 pairs so far"));
+}
+
+#[test]
+fn the_answer_says_what_is_decided_before_what_is_not() {
+    let mut data = study(&ARMS, 6);
+    data.study.confirm = vec!["teacher_only".into()];
+    let report = build(&data).unwrap();
+    let tones: Vec<(&str, &str)> =
+        report.arms.iter().map(|a| (a.name.as_str(), a.tone.as_str())).collect();
+    assert!(tones.contains(&("teacher_only", "worse")), "{tones:?}");
+    assert!(tones.contains(&("low_img", "better")), "{tones:?}");
+    assert!(tones.contains(&("no_id", "same")), "{tones:?}");
+    let answer = &report.answer;
+    assert!(answer[0].starts_with("Against `full` on 6 seeds: "), "{answer:?}");
+    for word in ["worse", "better", "no difference"] {
+        assert!(answer[0].contains(word), "{word}: {answer:?}");
+    }
+    assert!(answer[0].contains("`teacher_only` \u{2212}8."), "{answer:?}");
+    assert!(
+        answer[1].starts_with("No comparison is left undecided")
+            || answer[1].contains("cannot decide")
+    );
+}
+
+#[test]
+fn an_answer_with_diverged_runs_names_them() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    for cell in data.cells.iter_mut().filter(|c| c.arm == "no_prim") {
+        cell.state = "diverged".into();
+    }
+    let answer = build(&data).unwrap().answer.join(" ");
+    assert!(answer.contains("diverges 3 of 3"), "{answer}");
+}
+
+#[test]
+fn without_a_band_no_number_of_seeds_shows_equality() {
+    let mut data = pair(&BASE, &[0.58, 0.64, 0.59]);
+    data.study.equal_within = 0.0;
+    let report = build(&data).unwrap();
+    let answer = report.answer.join(" ");
+    assert!(answer.contains("without `equal_within` no number of seeds"), "{answer}");
+    assert!(!report.arms[1].sentence.contains("more seed"), "{}", report.arms[1].sentence);
+}
+
+#[test]
+fn a_family_is_corrected_together() {
+    // p = 2/64 each: two comparisons make 0.0625, which decides nothing
+    let mut data = study(&ARMS[..3], 6);
+    data.study.confirm = vec!["no_prim".into(), "no_fine".into()];
+    let report = build(&data).unwrap();
+    let p: Vec<Option<f64>> = report.arms.iter().map(|a| a.raw.p_holm).collect();
+    assert_eq!(p, [None, Some(0.0625), Some(0.0625)]);
+    assert_eq!(report.arms[1].tone, "open");
+    let answer = report.answer.join(" ");
+    assert!(answer.contains("corrected family of 2 takes at least 7"), "{answer}");
+}
+
+#[test]
+fn above_twenty_pairs_the_p_states_its_error() {
+    let base: Vec<f64> = (0..24).map(|k| 0.6 + 0.01 * f64::from(k).sin()).collect();
+    let arm: Vec<f64> = (0..24).map(|k| 0.602 + 0.01 * f64::from(k * 7).cos()).collect();
+    let report = build(&pair(&base, &arm)).unwrap();
+    assert!(report.arms[1].p_note.starts_with("exploratory, drawn \u{b1} "));
+    assert!(report.arms[1].interval.ends_with("(BCa)"));
+}
+
+#[test]
+fn archived_runs_are_left_out_and_counted() {
+    let mut data = pair(&BASE, &[0.58, 0.597, 0.57]);
+    data.cells.iter_mut().filter(|c| c.seed == 2).for_each(|c| c.archived = true);
+    data.hide_archived();
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms[1].raw.pairs, 2);
+    assert!(report.conditions.join(" ").contains("2 runs archived and left out"));
+}
+
+#[test]
+fn what_a_study_varies_gets_its_charts() {
+    const GRID: [Invented; 6] = [
+        Invented { name: "full", overrides: &[], effect: 0.0 },
+        Invented { name: "a", overrides: &[("loss.lambda_fine", "0.2")], effect: -0.01 },
+        Invented { name: "b", overrides: &[("loss.lambda_fine", "0")], effect: -0.05 },
+        Invented { name: "c", overrides: &[("loss.lambda_prim", "0")], effect: -0.02 },
+        Invented {
+            name: "d",
+            overrides: &[("loss.lambda_prim", "0"), ("loss.lambda_fine", "0.2")],
+            effect: -0.03,
+        },
+        Invented {
+            name: "e",
+            overrides: &[("loss.lambda_prim", "0"), ("loss.lambda_fine", "0")],
+            effect: -0.08,
+        },
+    ];
+    let report = build(&study(&GRID, 5)).unwrap();
+    let alt = |place: Place| {
+        let of: Vec<&str> =
+            report.figures.iter().filter(|f| f.place == place).map(|f| f.alt.as_str()).collect();
+        of.join(" | ")
+    };
+    let curve = alt(Place::Response);
+    assert!(curve.contains("3 levels of loss.lambda_fine: best at 0.4"), "{curve}");
+    assert!(curve.contains("no other level may be the best"), "{curve}");
+    assert!(alt(Place::Heat).contains("means of 6 arms"), "{}", alt(Place::Heat));
+    let effects = alt(Place::Effects);
+    assert!(effects.contains("lambda_prim 2 \u{2192} 0 \u{2212}2."), "{effects}");
+    assert!(effects.contains(" \u{d7} "), "{effects}");
+    assert!(alt(Place::Cmc).contains("6 arms"));
+    let html = page::render(&report);
+    assert!(html.contains("What was varied") && html.contains("Ranks"));
 }
 
 #[test]
@@ -308,6 +445,27 @@ fn nasty() -> StudyData {
     data
 }
 
+/// Two weights crossed, over zero and twelve orders of magnitude, with a gap.
+fn grid() -> StudyData {
+    let prims = ["0", "0.000001", "0.01", "2", "1000000"];
+    let fines = ["0", "0.1", "0.4", "0.8"];
+    let mut arms = vec![Invented { name: "full", overrides: &[], effect: 0.0 }];
+    for (i, prim) in prims.iter().enumerate() {
+        for (j, fine) in fines.iter().enumerate() {
+            if (*prim, *fine) == ("2", "0.4") || (i, j) == (4, 3) {
+                continue;
+            }
+            // a test's few bytes may stay for the life of the process
+            let overrides: &'static [(&str, &str)] =
+                Box::leak(Box::new([("loss.lambda_prim", *prim), ("loss.lambda_fine", *fine)]));
+            let name: &'static str = Box::leak(format!("p{prim}_f{fine}").into_boxed_str());
+            let effect = -0.004 * ((i as f64 - 3.0).powi(2) + (j as f64 - 2.0).powi(2));
+            arms.push(Invented { name, overrides, effect });
+        }
+    }
+    study(&arms, 3)
+}
+
 /// Draws every case into `$DGNET_LOOK`, for eyes.
 #[test]
 #[ignore = "writes reports for people to look at"]
@@ -321,6 +479,13 @@ fn look() {
         ("one_seed", eight(1)),
         ("eight_seeds", eight(8)),
         ("one_arm", study(&ARMS[..1], 3)),
+        ("grid", grid()),
+        ("grid_one_seed", {
+            let mut data = grid();
+            data.cells.retain(|c| c.seed == 1);
+            data.metrics.retain(|m| m.seed == 1);
+            data
+        }),
     ] {
         let start = std::time::Instant::now();
         write_rows(&data, &out.join(name)).unwrap();

@@ -11,8 +11,10 @@ use super::facts::{self, Cost, Fact, Failure, RunLine, StageLine};
 use super::figures::forest::Tone;
 use super::frames::{Frames, frames};
 use super::measure::{Measure, count};
+use super::notes;
 use super::pictures::{self, ChangeView, PictureView, Quality, RankedView};
 use super::plots::{self, Figure, Legend};
+use super::published::{self, Reference};
 use super::words::{Speaker, divergence, p_value, verdict_word};
 use crate::stats::{self, Decision, Method};
 use crate::store::rows::StudyData;
@@ -46,6 +48,10 @@ pub struct Report {
     pub muted: usize,
     /// Metrics that never had a finite value, and so no chart.
     pub never_finite: Vec<String>,
+    /// Arms with a published counterpart.
+    pub references: Vec<Reference>,
+    /// What people noted.
+    pub notes: Vec<Fact>,
     /// Generated pictures.
     pub pictures: Vec<PictureView>,
     /// Their quality in numbers.
@@ -171,6 +177,8 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
     let ended = done + data.cells.iter().filter(|c| c.state == "diverged").count();
     let views: Vec<ArmView> =
         arms.iter().map(|arm| arm_view(data, &frames, &speaker, &secondary, arm)).collect();
+    let mean_of = |place: usize, name: &str| mean_of(data, &frames, place, name);
+    let references = published::references(data, &mean_of, &views);
     let (figures, legend, muted) = plots::draw_all(data, &frames, &arms, &views, &primary)?;
     Ok(Report {
         study: data.study.name.clone(),
@@ -186,6 +194,8 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         legend,
         muted,
         never_finite: never_finite(data, &frames),
+        references,
+        notes: notes::notes(data),
         pictures: pictures::grids(data),
         quality: pictures::quality(data, &frames),
         ranked: pictures::ranked(data),
@@ -236,6 +246,11 @@ fn arm_view(
     let bootstrap = arm.interval.is_some_and(|i| i.method == Method::Bca);
     let interval = span(raw.interval, &|v| primary.bound(v));
     let p = if arm.in_family { raw.p_holm } else { raw.p }.filter(|_| raw.pairs > 1);
+    // above 20 pairs signs are drawn: the p has an error of its own
+    let drawn = match arm.pairs.as_ref().map(|pairs| pairs.test.error) {
+        Some(error) if error > 0.0 => format!(", drawn \u{b1} {error:.0e}"),
+        _ => String::new(),
+    };
     ArmView {
         name: row.name.clone(),
         label: (row.label != row.name && !row.label.is_empty()).then(|| row.label.clone()),
@@ -250,8 +265,8 @@ fn arm_view(
         p: p.map_or(String::new(), p_value),
         p_note: match (arm.is_baseline || p.is_none(), arm.in_family) {
             (true, _) => String::new(),
-            (_, true) => "Holm".to_owned(),
-            _ => "exploratory".to_owned(),
+            (_, true) => format!("Holm{drawn}"),
+            _ => format!("exploratory{drawn}"),
         },
         effect: raw.g_z.map_or(String::new(), |g| super::measure::number(g, 1)),
         verdict: verdict_word(arm).to_owned(),
@@ -271,17 +286,6 @@ fn arm_view(
 fn raw(data: &StudyData, frames: &Frames, secondary: &[Measure], arm: &Compared) -> Raw {
     let ends = |interval: Option<stats::Interval>| interval.map(|i| (i.low, i.high));
     let pairs = arm.pairs.as_ref();
-    let name = &data.arms[arm.place].name;
-    let finished: Vec<u64> =
-        data.cells.iter().filter(|c| &c.arm == name && c.state == "done").map(|c| c.seed).collect();
-    let mean_of = |metric: &Measure| {
-        let values: Vec<f64> = finished
-            .iter()
-            .filter_map(|seed| frames.finals.get(&(arm.place, *seed))?.get(&metric.name).copied())
-            .filter(|v| v.is_finite())
-            .collect();
-        stats::mean(&values)
-    };
     Raw {
         n: arm.n(),
         values: arm.seeds.iter().map(|s| (s.seed, s.value)).collect(),
@@ -296,8 +300,22 @@ fn raw(data: &StudyData, frames: &Frames, secondary: &[Measure], arm: &Compared)
         p_holm: arm.p_holm,
         g_z: pairs.and_then(|p| p.g_z),
         diverged: arm.diverged(),
-        secondary: secondary.iter().map(mean_of).collect(),
+        secondary: secondary
+            .iter()
+            .map(|metric| mean_of(data, frames, arm.place, &metric.name))
+            .collect(),
     }
+}
+
+/// Mean of a metric over the finished runs of an arm.
+fn mean_of(data: &StudyData, frames: &Frames, place: usize, metric: &str) -> Option<f64> {
+    let name = &data.arms[place].name;
+    let finished = data.cells.iter().filter(|c| &c.arm == name && c.state == "done");
+    let values: Vec<f64> = finished
+        .filter_map(|cell| frames.finals.get(&(place, cell.seed))?.get(metric).copied())
+        .filter(|v| v.is_finite())
+        .collect();
+    stats::mean(&values)
 }
 
 fn verdict_note(arm: &Compared) -> String {
@@ -311,7 +329,10 @@ fn verdict_note(arm: &Compared) -> String {
         _ => None,
     };
     let unlike = (!arm.unlike.is_empty()).then(|| "other data: not compared".to_owned());
-    [divergence(arm), more, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let (pairs, runs) = (arm.differences.len(), arm.seeds.len());
+    let gaps = (pairs > 0 && pairs < runs && unlike.is_none())
+        .then(|| format!("{pairs} of {} so far", count(runs, "pair")));
+    [divergence(arm), gaps, more, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The tone of an arm's marks.

@@ -7,12 +7,16 @@ use super::{ReportError, page, tables};
 use crate::store::Db;
 use crate::store::rows::StudyData;
 
-/// Writes the report of a study of a database into a folder and gives the page's path.
+/// Writes the report of a study of a database into a folder and gives the page's path. Archived runs
+/// are left out and counted, unless they are asked for.
 ///
 /// # Errors
 /// An unreadable database, an unknown study, or a file that cannot be written.
-pub fn write(db: &Path, study: &str, out: &Path) -> Result<PathBuf, ReportError> {
-    let data = Db::open_read(db)?.study_data(study)?;
+pub fn write(db: &Path, study: &str, out: &Path, archived: bool) -> Result<PathBuf, ReportError> {
+    let mut data = Db::open_read(db)?.study_data(study)?;
+    if !archived {
+        data.hide_archived();
+    }
     write_rows(&data, out)
 }
 
@@ -26,6 +30,7 @@ pub fn write_rows(data: &StudyData, out: &Path) -> Result<PathBuf, ReportError> 
     std::fs::create_dir_all(&figures).map_err(|source| failed(&figures, source))?;
     for image in report.figures.iter().flat_map(|f| &f.images) {
         put(&out.join(&image.file), &image.png)?;
+        put(&out.join(&image.file).with_extension("svg"), image.svg.as_bytes())?;
     }
     put(&out.join("table.csv"), tables::csv(&report).as_bytes())?;
     put(&out.join("table.md"), tables::markdown(&report).as_bytes())?;

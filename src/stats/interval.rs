@@ -4,6 +4,7 @@
 use statrs::distribution::{Continuous, ContinuousCDF, Normal, StudentsT};
 
 use super::resample::Splitmix;
+use super::summary::quantile_of_sorted;
 use super::{mean, sd};
 
 /// Values from which on `BCa` is used.
@@ -97,27 +98,43 @@ pub fn bca_interval(values: &[f64], level: f64) -> Option<Interval> {
     if values.len() < BCA_FROM || sd(values)? <= 0.0 {
         return None;
     }
-    let standard = Normal::standard();
     let means = bootstrap_means(values);
+    let (low, high) = bca_ends(&means, centre, acceleration(values, centre), level)?;
+    Some(Interval { low, high, level, method: Method::Bca })
+}
+
+/// Ends of the `BCa` interval of a statistic from its sorted resampled values, its value on the sample
+/// and its acceleration (Efron 1987, equations 2.3 and 6.6). `None` where the ends are not finite:
+/// every resample lies on one side.
+#[must_use]
+pub fn bca_ends(
+    resampled: &[f64],
+    centre: f64,
+    acceleration: f64,
+    level: f64,
+) -> Option<(f64, f64)> {
+    let standard = Normal::standard();
     // equal on paper may differ in the last bits
-    let slack = 1e-12 * (centre.abs() + means.last()?.abs() + means.first()?.abs());
-    let below = means.iter().filter(|m| **m < centre - slack).count() as f64;
-    let equal = means.iter().filter(|m| (**m - centre).abs() <= slack).count() as f64;
-    let bias = standard.inverse_cdf((below + equal / 2.0) / means.len() as f64);
-    let acceleration = acceleration(values, centre);
+    let slack = 1e-12 * (centre.abs() + resampled.last()?.abs() + resampled.first()?.abs());
+    let below = resampled.iter().filter(|m| **m < centre - slack).count() as f64;
+    let equal = resampled.iter().filter(|m| (**m - centre).abs() <= slack).count() as f64;
+    let bias = standard.inverse_cdf((below + equal / 2.0) / resampled.len() as f64);
     let end = |p: f64| {
         let z = bias + standard.inverse_cdf(p);
         let share = standard.cdf(bias + z / (1.0 - acceleration * z));
-        sorted_quantile(&means, share)
+        quantile_of_sorted(resampled, share)
     };
     let tail = (1.0 - level) / 2.0;
     let (low, high) = (end(tail), end(1.0 - tail));
-    (low.is_finite() && high.is_finite()).then_some(Interval {
-        low,
-        high,
-        level,
-        method: Method::Bca,
-    })
+    (low.is_finite() && high.is_finite()).then_some((low, high))
+}
+
+/// Acceleration from the influence of each observation: the mean of the leave-one-out estimates minus
+/// the estimate without that observation (Efron 1987, equation 6.6 by the jackknife).
+#[must_use]
+pub fn acceleration_of(influence: impl Iterator<Item = f64>) -> f64 {
+    let (cubes, squares) = influence.fold((0.0, 0.0), |(c, s), u| (c + u.powi(3), s + u.powi(2)));
+    if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 }
 }
 
 /// The interval that tables show for a mean: `BCa` from [`BCA_FROM`] values on, t below.
@@ -140,21 +157,7 @@ fn bootstrap_means(values: &[f64]) -> Vec<f64> {
 fn acceleration(values: &[f64], centre: f64) -> f64 {
     let n = values.len() as f64;
     // the leave-one-out means differ from their average by (centre - value) / (n - 1), sign kept
-    let influence = values.iter().map(|v| (v - centre) / (n - 1.0));
-    let (cubes, squares) =
-        influence.fold((0.0, 0.0), |(c, s), u: f64| (c + u.powi(3), s + u.powi(2)));
-    if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 }
-}
-
-/// Linear interpolation between order statistics (`NumPy`'s default).
-fn sorted_quantile(sorted: &[f64], share: f64) -> f64 {
-    if !share.is_finite() || sorted.is_empty() {
-        return f64::NAN;
-    }
-    let place = share.clamp(0.0, 1.0) * (sorted.len() - 1) as f64;
-    let below = place.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below] + (sorted[above] - sorted[below]) * (place - below as f64)
+    acceleration_of(values.iter().map(|v| (v - centre) / (n - 1.0)))
 }
 
 #[cfg(test)]

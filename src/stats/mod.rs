@@ -2,22 +2,41 @@
 //! resampling included (its generator is seeded by a constant). Nothing here knows runs, tables,
 //! tensors or files; words for people are made by the report.
 
+pub mod clusters;
+pub mod factorial;
 pub mod holm;
 pub mod interval;
 pub mod paired;
+pub mod pareto;
 pub mod ranking;
 pub mod rerank;
 pub mod resample;
+pub mod response;
 pub mod signflip;
+pub mod summary;
+pub mod superiority;
 pub mod verdict;
+pub mod wilcoxon;
 
+pub use clusters::{Clustered, clustered, clusters};
+pub use factorial::{Effect, factorial};
 pub use holm::holm;
 pub use interval::{Interval, Method, bca_interval, mean_interval, t_interval, t_quantile};
 pub use paired::{Paired, paired};
+pub use pareto::pareto_front;
+pub use response::{Response, response};
 pub use signflip::{SignFlip, sign_flip, sign_flip_interval};
+pub use summary::{iqm, median, quantile};
+pub use superiority::probability_of_improvement;
 pub use verdict::{
     Decision, Family, Verdict, seeds_for_band, seeds_for_family, seeds_needed, smallest_p, verdict,
 };
+pub use wilcoxon::{Wilcoxon, wilcoxon};
+
+#[cfg(test)]
+mod scipy_tests;
+#[cfg(test)]
+mod simulation_tests;
 
 /// Arithmetic mean; `None` for an empty slice or one with a value that is not finite.
 #[must_use]

@@ -10,6 +10,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::StoreError;
+use super::run_dir::RunLock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("schema/migrations");
 
@@ -46,7 +47,10 @@ impl Db {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(20));
         let mut db = Self::connect(path, &options)?;
-        db.check_version()?;
+        let found = db.check_version()?;
+        if found > 0 && found < known() {
+            db.back_up(found)?;
+        }
         db.with("creating its tables", async |connection| {
             MIGRATIONS.run(connection).await.map_err(|error| sqlx::Error::Migrate(Box::new(error)))
         })?;
@@ -67,14 +71,39 @@ impl Db {
             .busy_timeout(Duration::from_secs(20))
             .pragma("query_only", "1");
         let mut db = Self::connect(path, &options)?;
-        if db.check_version()? < known() {
-            return Err(StoreError::Damaged {
-                path: path.to_owned(),
-                reason: "it was written by an older dgnet".into(),
-                hint: "`dgnet reindex` rebuilds it from the run folders".into(),
-            });
+        if db.check_version()? == known() {
+            return Ok(db);
         }
-        Ok(db)
+        drop(db);
+        Self::migrate(path)?;
+        Self::connect(path, &options)
+    }
+
+    /// Brings the database of an older version up to date for somebody who only wants to read.
+    fn migrate(path: &Path) -> Result<(), StoreError> {
+        let lock_file = path.with_file_name(".writer.lock");
+        let Some(_lock) = RunLock::acquire_file(&lock_file)? else {
+            return Err(StoreError::Locked {
+                what: "the results database, which an older dgnet wrote,".into(),
+                path: lock_file,
+                hint: "its sweep is running; wait for it, then ask again".into(),
+            });
+        };
+        Self::open(path)?.close()
+    }
+
+    /// Copies the file beside itself as `results.db.v<N>.bak` before its schema changes.
+    fn back_up(&mut self, version: i64) -> Result<(), StoreError> {
+        let mut name = self.path.as_os_str().to_owned();
+        name.push(format!(".v{version}.bak"));
+        let copy = PathBuf::from(name);
+        if copy.exists() {
+            return Ok(());
+        }
+        let target = copy.to_string_lossy().into_owned();
+        self.with("backing it up", async |connection| {
+            sqlx::query("VACUUM INTO ?").bind(target).execute(connection).await.map(|_| ())
+        })
     }
 
     /// The file.
@@ -202,6 +231,30 @@ mod tests {
         for error in [Db::open(&path).unwrap_err(), Db::open_read(&path).unwrap_err()] {
             assert!(error.to_string().contains("newer dgnet"), "{error}");
         }
+    }
+
+    #[test]
+    fn an_older_database_is_migrated_and_kept_beside() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        let mut db = Db::open(&path).unwrap();
+        db.with("testing", async |connection| {
+            sqlx::raw_sql(
+                "DROP VIEW notes; DROP VIEW runs; DROP TABLE mark; CREATE VIEW runs AS SELECT 1 AS a;
+                 DELETE FROM _sqlx_migrations WHERE version = 3;
+                 INSERT INTO study VALUES ('s', 'kept?', 'mAP', 0, 'full', '[]', '', '', 0)",
+            )
+            .execute(connection)
+            .await
+        })
+        .unwrap();
+        db.close().unwrap();
+        let mut db = Db::open_read(&path).unwrap();
+        assert_eq!(db.study("s").unwrap().question, "kept?");
+        assert!(db.marks("s").unwrap().is_empty());
+        let backup = folder.path().join("results.db.v2.bak");
+        let mut old = Db::connect(&backup, &SqliteConnectOptions::new().filename(&backup)).unwrap();
+        assert_eq!(old.check_version().unwrap(), 2);
     }
 
     #[test]

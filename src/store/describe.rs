@@ -9,7 +9,7 @@ use super::db::Db;
 use super::error::StoreError;
 
 /// A query to try for each table and view that people ask.
-const EXAMPLES: [(&str, &str); 18] = [
+const EXAMPLES: [(&str, &str); 20] = [
     ("runs", "select arm, seed, state, step, steps from runs where study = 'ablations'"),
     ("final", "select arm, avg(mAP), count(*) from final group by arm"),
     (
@@ -33,6 +33,8 @@ const EXAMPLES: [(&str, &str); 18] = [
     ("stage", "select kind, count(*), sum(wall_s) from stage group by kind"),
     ("run_stage", "select key, count(*) from run_stage where kind = 'teacher' group by key"),
     ("artifact", "select name, media_type, length(bytes) from artifact"),
+    ("mark", "select name, tags from mark where kind = 'run'"),
+    ("notes", "select name, at, text from notes"),
     ("event", "select level, message from event order by at desc limit 10"),
 ];
 

@@ -9,6 +9,7 @@ use sqlx::Connection;
 use super::db::Db;
 use super::error::StoreError;
 use super::files::create_folder;
+use super::marks::Marks;
 use super::run_dir::{RunDir, RunLock, RunState};
 use super::stages::Stages;
 use super::study_dir;
@@ -131,12 +132,15 @@ impl Writer {
             .execute(&mut *tx)
             .await?;
             tx.commit().await
-        })
+        })?;
+        let marks = Marks::read(&study_dir::folder(&self.runs_root, name)?)?;
+        self.marks("study", name, &marks)
     }
 
     /// Brings the rows of a run up to its folder. Reading the same folder twice changes nothing.
     pub fn tail(&mut self, run: &RunDir) -> Result<Tailed, StoreError> {
         let seen = Seen::look(run, &self.runs_root)?;
+        self.marks("run", &seen.spec.uid, &Marks::read(run.path())?)?;
         let known = self.known(&seen.spec.uid)?;
         if known.as_ref().is_some_and(|known| known.is_current(&seen, run)) {
             return Ok(Tailed { state: seen.state, lines: 0, damaged: 0 });
@@ -171,6 +175,28 @@ impl Writer {
     /// Closes the database; see [`Db::close`].
     pub fn close(self) -> Result<(), StoreError> {
         self.db.close()
+    }
+
+    /// Writes notes and tags, where they changed.
+    fn marks(&mut self, kind: &str, name: &str, marks: &Marks) -> Result<(), StoreError> {
+        let tags: Vec<&str> = marks.tags.iter().map(String::as_str).collect();
+        let (tags, notes) = (tags.join(" "), to_json(&marks.notes));
+        self.db.with("writing notes", async |connection| {
+            let sql = if *marks == Marks::default() {
+                "DELETE FROM mark WHERE kind = ?1 AND name = ?2"
+            } else {
+                "INSERT INTO mark (kind, name, tags, notes, archived_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (kind, name) DO UPDATE SET tags = excluded.tags,
+                   notes = excluded.notes, archived_at = excluded.archived_at
+                 WHERE (tags, notes, archived_at)
+                   IS NOT (excluded.tags, excluded.notes, excluded.archived_at)"
+            };
+            let mut query = sqlx::query(sql).bind(kind).bind(name);
+            if *marks != Marks::default() {
+                query = query.bind(tags).bind(notes).bind(marks.archived_at);
+            }
+            query.execute(connection).await.map(|_| ())
+        })
     }
 
     fn known(&mut self, uid: &str) -> Result<Option<Known>, StoreError> {
@@ -315,6 +341,9 @@ fn remove_database(file: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod figures;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests;

@@ -4,10 +4,14 @@
 pub mod db;
 pub mod describe;
 pub mod error;
+pub mod export;
 pub mod files;
+pub mod find;
+pub mod gc;
 pub mod history;
 pub mod ingest;
 pub mod inquiry;
+pub mod marks;
 pub mod query;
 pub mod read;
 pub mod records;
@@ -19,6 +23,7 @@ pub mod study_dir;
 
 pub use db::Db;
 pub use error::StoreError;
+pub use marks::Marks;
 pub use run_dir::{RunDir, RunLock, RunState};
 pub use run_writer::{Pulse, RunWriter};
 pub use stages::{StageKind, Stages};

@@ -2,7 +2,6 @@
 //! memory and rows. Formatting is the command line's.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,9 @@ use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement, TypeInfo
 
 use super::db::Db;
 use super::error::StoreError;
+use text::{numbered, parts, reading_statement};
+
+mod text;
 
 /// Rows returned at most.
 pub const ROW_CAP: usize = 10_000;
@@ -60,15 +62,32 @@ pub fn query_with(
     sql: &str,
     values: &BTreeMap<String, Cell>,
 ) -> Result<Table, StoreError> {
-    query_within(path, sql, values, TIME_LIMIT)
+    query_within(path, sql, values, Bounds { rows: ROW_CAP, time: TIME_LIMIT })
+}
+
+/// [`query_with`] for files: every row, and ten times the time.
+pub fn query_all(
+    path: &Path,
+    sql: &str,
+    values: &BTreeMap<String, Cell>,
+) -> Result<Table, StoreError> {
+    query_within(path, sql, values, Bounds { rows: usize::MAX, time: TIME_LIMIT * 10 })
+}
+
+/// How much a statement may bring and take.
+#[derive(Clone, Copy)]
+struct Bounds {
+    rows: usize,
+    time: Duration,
 }
 
 fn query_within(
     path: &Path,
     sql: &str,
     values: &BTreeMap<String, Cell>,
-    limit: Duration,
+    bounds: Bounds,
 ) -> Result<Table, StoreError> {
+    let limit = bounds.time;
     let statement = reading_statement(sql)?;
     let (statement, wanted) = numbered(&statement);
     if let Some(name) = values.keys().find(|name| !wanted.contains(name)) {
@@ -106,7 +125,7 @@ fn query_within(
         }
         let mut rows = asked.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
-            if table.rows.len() == ROW_CAP {
+            if table.rows.len() == bounds.rows {
                 table.capped = true;
                 break;
             }
@@ -136,95 +155,6 @@ fn cell(row: &sqlx::sqlite::SqliteRow, index: usize) -> Result<Cell, sqlx::Error
     })
 }
 
-/// The one statement of a text, if it is one that can only read.
-fn reading_statement(sql: &str) -> Result<String, StoreError> {
-    let refuse =
-        |reason: String, hint: &str| Err(StoreError::Query { reason, hint: Some(hint.to_owned()) });
-    let body = skeleton(sql);
-    let mut parts = body.split(';').map(str::trim).filter(|part| !part.is_empty());
-    let Some(first) = parts.next() else {
-        return refuse(
-            "the query is empty".into(),
-            "try `select arm, avg(mAP), count(*) from final group by arm`",
-        );
-    };
-    if parts.next().is_some() {
-        return refuse("the query holds more than one statement".into(), "ask one at a time");
-    }
-    let word: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
-    match word.to_ascii_uppercase().as_str() {
-        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => Ok(sql.to_owned()),
-        other => refuse(
-            format!(
-                "`{}` is refused: queries only read",
-                if other.is_empty() { first } else { other }
-            ),
-            "begin with `select`, `with`, `values` or `explain`",
-        ),
-    }
-}
-
-/// The statement with its parameters `:name` numbered `?1`, `?2`, ..., and their names in that order.
-fn numbered(sql: &str) -> (String, Vec<String>) {
-    let (mut text, mut names) = (String::with_capacity(sql.len()), Vec::<String>::new());
-    for (is_code, part) in parts(sql) {
-        let mut pieces = part.split(if is_code { ':' } else { '\u{0}' });
-        text.extend(pieces.next());
-        for piece in pieces {
-            let end = piece.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            let (name, rest) = piece.split_at(end.unwrap_or(piece.len()));
-            if name.is_empty() {
-                text.push(':');
-            } else {
-                let known = names.iter().position(|other| other == name);
-                let number = known.unwrap_or_else(|| {
-                    names.push(name.to_owned());
-                    names.len() - 1
-                });
-                let _ = write!(text, "?{}", number + 1);
-            }
-            text.push_str(rest);
-        }
-    }
-    (text, names)
-}
-
-/// The text with every comment and quoted part blanked out, so that `;` means an end.
-fn skeleton(sql: &str) -> String {
-    let blank = |part: &str| if part.starts_with(['-', '/']) { " " } else { "_" };
-    let seen = |(is_code, part)| if is_code { part } else { blank(part) };
-    parts(sql).into_iter().map(seen).collect()
-}
-
-/// The text cut where comments and quoted parts (`false`) begin and end.
-fn parts(sql: &str) -> Vec<(bool, &str)> {
-    let (mut found, mut rest) = (Vec::new(), sql);
-    loop {
-        let begin = rest.char_indices().find(|(at, c)| {
-            matches!(c, '\'' | '"' | '`' | '[')
-                || rest[*at..].starts_with("--")
-                || rest[*at..].starts_with("/*")
-        });
-        let Some((at, c)) = begin else { break };
-        let (code, other) = rest.split_at(at);
-        let (opened, close) = match c {
-            '-' => (2, "\n"),
-            '/' => (2, "*/"),
-            '[' => (1, "]"),
-            // a doubled quote ends one part and begins the next, which comes to the same
-            '"' => (1, "\""),
-            '`' => (1, "`"),
-            _ => (1, "'"),
-        };
-        let end = other[opened..].find(close).map_or(other.len(), |end| opened + end + close.len());
-        found.push((true, code));
-        found.push((false, &other[..end]));
-        rest = &other[end..];
-    }
-    found.push((true, rest));
-    found
-}
-
 /// Turns the engine's complaint into one that helps.
 fn explain(db: &mut Db, source: &sqlx::Error, late: bool, limit: Duration) -> StoreError {
     let engine = match source {
@@ -244,6 +174,8 @@ fn explain(db: &mut Db, source: &sqlx::Error, late: bool, limit: Duration) -> St
         columns(db).ok().map(|columns| nearest(name, &columns, "columns"))
     } else if engine.contains("syntax error") {
         Some("the database speaks SQLite's SQL; texts go in single quotes".into())
+    } else if is_damage(&engine) {
+        Some("the file is damaged; `dgnet reindex` rebuilds it from the run folders".into())
     } else {
         None
     };
@@ -273,7 +205,12 @@ fn columns(db: &mut Db) -> Result<Vec<String>, StoreError> {
     })
 }
 
-fn nearest(name: &str, known: &[String], what: &str) -> String {
+/// Whether the engine says that the file is not a whole database.
+pub(super) fn is_damage(engine: &str) -> bool {
+    ["malformed", "not a database", "disk I/O error"].iter().any(|words| engine.contains(words))
+}
+
+pub(super) fn nearest(name: &str, known: &[String], what: &str) -> String {
     let near = |other: &&String| {
         strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()) <= 2
             || strsim::jaro_winkler(name, other) > 0.88
@@ -284,6 +221,24 @@ fn nearest(name: &str, known: &[String], what: &str) -> String {
     } else {
         format!("did you mean {}?", close.join(" or "))
     }
+}
+
+/// A question whose answer is empty may have misspelled a metric: the texts of the statement that are
+/// near the name of one and not its name.
+///
+/// # Errors
+/// An unreadable database.
+pub fn near_metrics(path: &Path, sql: &str) -> Result<Option<String>, StoreError> {
+    let known: Vec<String> =
+        Db::open_read(path)?.metric_defs()?.into_iter().map(|def| def.name).collect();
+    let texts = parts(sql).into_iter().filter(|(is_code, part)| !is_code && part.starts_with('\''));
+    let found = texts.map(|(_, part)| part.trim_matches('\'')).find_map(|text| {
+        let hint = nearest(text, &known, "metrics");
+        let is_new = !text.is_empty() && !known.iter().any(|name| name == text);
+        (is_new && hint.starts_with("did you mean"))
+            .then(|| format!("no metric is called `{text}`: {hint}"))
+    });
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -357,6 +312,30 @@ mod tests {
     }
 
     #[test]
+    fn a_misspelled_metric_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        // the writer defines the metrics
+        crate::store::ingest::Writer::open(folder.path()).unwrap().unwrap().close().unwrap();
+        let path = Db::file(folder.path());
+        let hint = |sql: &str| near_metrics(&path, sql).unwrap();
+        let found = hint("select * from curves where metric = 'mAPP'").unwrap();
+        assert!(found.contains("`mAPP`") && found.contains("`mAP`"), "{found}");
+        assert_eq!(hint("select * from curves where metric = 'mAP' and arm = 'full'"), None);
+    }
+
+    #[test]
+    fn a_damaged_file_says_how_to_rebuild_it() {
+        let (_folder, path) = database();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let page = 4096;
+        assert!(bytes.len() > 3 * page);
+        bytes[page..].fill(0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let text = query(&path, "select * from final").unwrap_err().to_string();
+        assert!(text.contains("dgnet reindex"), "{text}");
+    }
+
+    #[test]
     fn parameters_are_values_never_text() {
         let (_folder, path) = database();
         let values = BTreeMap::from([
@@ -379,7 +358,7 @@ mod tests {
     fn a_runaway_is_stopped_and_many_rows_are_cut() {
         let (_folder, path) = database();
         let endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select ";
-        let limit = Duration::from_millis(200);
+        let limit = Bounds { rows: ROW_CAP, time: Duration::from_millis(200) };
         let text =
             query_within(&path, &format!("{endless} count(*) from n"), &BTreeMap::new(), limit)
                 .unwrap_err();

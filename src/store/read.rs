@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::db::Db;
 use super::error::StoreError;
 use super::rows::{
-    ArmRow, ArtifactRow, CellRow, ChangeRow, MetricDef, MetricRow, StageRow, StudyData, StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MarkRow, MetricDef, MetricRow, StageRow,
+    StudyData, StudyRow,
 };
 
 /// Queries shown of each arm in either direction.
@@ -34,6 +35,10 @@ impl Db {
             changes: self.changes(name, CHANGES)?,
             stages: self.stages(name)?,
             metrics,
+            settings: self.arm_settings(name)?,
+            hits: self.hits(name)?,
+            marks: self.marks(name)?,
+            archived: 0,
         })
     }
 
@@ -102,10 +107,12 @@ impl Db {
                         coalesce(run.state, 'planned') AS state, coalesce(run.attempt, 0) AS attempt,
                         coalesce(run.step, 0) AS step, coalesce(run.steps, 0) AS steps, run.failure,
                         run.wall_s, run.cpu_s, run.peak_bytes, coalesce(run.recipe, 0) AS recipe,
-                        coalesce(run.data_key, '') AS data_key, coalesce(run.begin, '{}') AS begin
+                        coalesce(run.data_key, '') AS data_key, coalesce(run.begin, '{}') AS begin,
+                        mark.archived_at IS NOT NULL AS archived
                  FROM cell
                  JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
                  LEFT JOIN run ON run.uid = cell.run_uid
+                 LEFT JOIN mark ON mark.kind = 'run' AND mark.name = cell.run_uid
                  WHERE cell.study = ? ORDER BY arm.position, cell.seed",
             )
             .bind(study)
@@ -143,6 +150,86 @@ impl Db {
                 value: value.unwrap_or_else(|| spelled(nonfinite.as_deref())),
             })
             .collect())
+    }
+
+    /// The resolved settings of each arm, of its first run that has any: key -> JSON value.
+    pub fn arm_settings(
+        &mut self,
+        study: &str,
+    ) -> Result<BTreeMap<String, BTreeMap<String, String>>, StoreError> {
+        let rows: Vec<(String, String, String)> =
+            self.with("reading settings", async |connection| {
+                sqlx::query_as(
+                    "SELECT cell.arm, setting.key, setting.value
+                     FROM cell JOIN setting ON setting.run_uid = cell.run_uid
+                     WHERE cell.study = ?1 AND cell.seed = (
+                       SELECT min(other.seed) FROM cell AS other
+                       WHERE other.study = ?1 AND other.arm = cell.arm
+                         AND EXISTS (SELECT 1 FROM setting WHERE run_uid = other.run_uid))",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        let mut settings: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for (arm, key, value) in rows {
+            settings.entry(arm).or_default().insert(key, value);
+        }
+        Ok(settings)
+    }
+
+    /// First true matches of the last evaluations: queries by arm position, seed, rank.
+    pub fn hits(&mut self, study: &str) -> Result<Vec<HitRow>, StoreError> {
+        let rows: Vec<(String, i64, i64, i64)> =
+            self.with("reading ranks", async |connection| {
+                sqlx::query_as(
+                    "SELECT cell.arm, cell.seed, query_result.first_hit, count(*)
+                     FROM cell
+                     JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
+                     JOIN run_number ON run_number.uid = cell.run_uid
+                     JOIN query_result ON query_result.run = run_number.id
+                      AND query_result.step = (SELECT max(step) FROM query_result AS other
+                                               WHERE other.run = run_number.id)
+                     WHERE cell.study = ? AND query_result.first_hit IS NOT NULL
+                     GROUP BY arm.position, cell.seed, query_result.first_hit
+                     ORDER BY arm.position, cell.seed, query_result.first_hit",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        Ok(rows
+            .into_iter()
+            .map(|(arm, seed, rank, queries)| HitRow {
+                arm,
+                seed: seed as u64,
+                rank: rank as u32,
+                queries: queries as u64,
+            })
+            .collect())
+    }
+
+    /// The marks of a study and of its runs: the study's first, then by uid.
+    pub fn marks(&mut self, study: &str) -> Result<Vec<MarkRow>, StoreError> {
+        let rows: Vec<(String, String, String, String, bool)> =
+            self.with("reading notes", async |connection| {
+                sqlx::query_as(
+                    "SELECT kind, name, tags, notes, archived_at IS NOT NULL FROM mark
+                     WHERE (kind = 'study' AND name = ?1)
+                        OR (kind = 'run' AND name IN (SELECT run_uid FROM cell WHERE study = ?1))
+                     ORDER BY kind DESC, name",
+                )
+                .bind(study)
+                .fetch_all(connection)
+                .await
+            })?;
+        rows.into_iter()
+            .map(|(kind, name, tags, notes, archived)| {
+                let notes = serde_json::from_str(&notes).map_err(|error| self.damaged(&error))?;
+                let tags = tags.split_whitespace().map(str::to_owned).collect();
+                Ok(MarkRow { of_study: kind == "study", name, tags, notes, archived })
+            })
+            .collect()
     }
 
     /// The definitions of all metrics, by name.
@@ -305,6 +392,7 @@ struct CellTuple {
     recipe: i64,
     data_key: String,
     begin: String,
+    archived: bool,
 }
 
 impl CellTuple {
@@ -324,11 +412,12 @@ impl CellTuple {
             recipe: self.recipe as u32,
             data_key: self.data_key,
             begin: self.begin,
+            archived: self.archived,
         }
     }
 }
 
-fn spelled(nonfinite: Option<&str>) -> f64 {
+pub(super) fn spelled(nonfinite: Option<&str>) -> f64 {
     match nonfinite {
         Some("inf") => f64::INFINITY,
         Some("-inf") => f64::NEG_INFINITY,

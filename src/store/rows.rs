@@ -66,6 +66,8 @@ pub struct CellRow {
     pub data_key: String,
     /// begin.json of the last attempt (JSON), "{}" before it began.
     pub begin: String,
+    /// Whether the run is archived.
+    pub archived: bool,
 }
 
 /// One value of one metric. Ordered by arm position, seed, metric name, step.
@@ -144,6 +146,34 @@ pub struct StageRow {
     pub wall_s: Option<f64>,
 }
 
+/// How many queries of a run have their first true match at a rank.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HitRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// Rank, from 1.
+    pub rank: u32,
+    /// Queries.
+    pub queries: u64,
+}
+
+/// Notes and tags of a study or of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MarkRow {
+    /// Whether they are of the study itself.
+    pub of_study: bool,
+    /// Name of the study, uid of the run.
+    pub name: String,
+    /// Tags, sorted.
+    pub tags: Vec<String>,
+    /// Notes, oldest first.
+    pub notes: Vec<super::marks::Note>,
+    /// Whether it is archived.
+    pub archived: bool,
+}
+
 /// Everything the report of one study is made from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyData {
@@ -163,4 +193,29 @@ pub struct StudyData {
     pub changes: Vec<ChangeRow>,
     /// Stages that the study's runs use, by kind, then key.
     pub stages: Vec<StageRow>,
+    /// The resolved settings of each arm (of its first run that has any): key -> JSON value.
+    pub settings: BTreeMap<String, BTreeMap<String, String>>,
+    /// First true matches of the last evaluations, by arm position, seed, rank.
+    pub hits: Vec<HitRow>,
+    /// Notes and tags: the study's first, then by uid.
+    pub marks: Vec<MarkRow>,
+    /// Archived cells that [`StudyData::hide_archived`] took out.
+    pub archived: usize,
+}
+
+impl StudyData {
+    /// Takes out the cells of archived runs with everything measured in them, and counts them.
+    pub fn hide_archived(&mut self) {
+        let hidden: std::collections::BTreeSet<(String, u64)> =
+            self.cells.iter().filter(|c| c.archived).map(|c| (c.arm.clone(), c.seed)).collect();
+        let shown = |arm: &str, seed: u64| !hidden.contains(&(arm.to_owned(), seed));
+        if hidden.is_empty() {
+            return;
+        }
+        self.cells.retain(|c| !c.archived);
+        self.metrics.retain(|m| shown(&m.arm, m.seed));
+        self.artifacts.retain(|a| shown(&a.arm, a.seed));
+        self.hits.retain(|h| shown(&h.arm, h.seed));
+        self.archived += hidden.len();
+    }
 }

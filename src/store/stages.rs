@@ -204,7 +204,8 @@ pub fn alive(pid: u32) -> bool {
     })
 }
 
-fn builder(name: &str) -> Option<(&str, u32)> {
+/// Machine and process that build in a folder of this name.
+pub(super) fn builder(name: &str) -> Option<(&str, u32)> {
     let mut parts = name.strip_prefix(".tmp-")?.split('-');
     Some((parts.next()?, parts.next()?.parse().ok()?))
 }
@@ -217,7 +218,8 @@ fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn size_of(path: &Path) -> u64 {
+/// Bytes of a file, or of all files below a folder.
+pub(super) fn size_of(path: &Path) -> u64 {
     let files = walkdir::WalkDir::new(path).into_iter().flatten();
     files
         .filter_map(|entry| entry.metadata().ok())

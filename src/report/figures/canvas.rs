@@ -1,6 +1,9 @@
 //! A small canvas over plotters' bitmap backend: sizes in CSS pixels, drawn four times as large and
-//! averaged down to two, so that a chart is smooth and the same bytes on every machine.
+//! averaged down to two, so that a chart is smooth and the same bytes on every machine. What is drawn
+//! goes to an SVG file as well.
 //! Knows colours and shapes, not charts.
+
+use std::cell::RefCell;
 
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
@@ -8,6 +11,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::lettering;
+use super::svg::Svg;
 
 /// Drawn pixels per CSS pixel.
 const DRAWN: f64 = 4.0;
@@ -33,6 +37,8 @@ pub struct Picture {
     pub width: u32,
     /// Height in CSS pixels.
     pub height: u32,
+    /// The same as SVG.
+    pub svg: String,
 }
 
 /// Where text is anchored horizontally.
@@ -76,6 +82,7 @@ pub enum Marker {
 /// A surface to draw on.
 pub struct Canvas<'a> {
     area: DrawingArea<BitMapBackend<'a>, Shift>,
+    svg: RefCell<Svg>,
 }
 
 /// Draws a picture of `width` x `height` CSS pixels.
@@ -90,19 +97,21 @@ pub fn render(
 ) -> Result<Picture, FigureError> {
     let (w, h) = (width * DRAWN as u32, height * DRAWN as u32);
     let mut drawn = vec![0_u8; w as usize * h as usize * 3];
-    {
+    let svg = {
         let area = BitMapBackend::with_buffer(&mut drawn, (w, h)).into_drawing_area();
         area.fill(&paper)?;
-        let canvas = Canvas { area };
+        let canvas = Canvas { area, svg: RefCell::new(Svg::new(width, height, paper)) };
         draw(&canvas)?;
         canvas.area.present()?;
-    }
+        let Canvas { svg, .. } = canvas;
+        svg.into_inner().finish()
+    };
     let kept = average(&drawn, w as usize, h as usize);
     let mut png = Vec::new();
     PngEncoder::new_with_quality(&mut png, CompressionType::Default, FilterType::Adaptive)
         .write_image(&kept, w / AVERAGED, h / AVERAGED, ExtendedColorType::Rgb8)
         .map_err(|error| FigureError(error.to_string()))?;
-    Ok(Picture { png, width, height })
+    Ok(Picture { png, width, height, svg })
 }
 
 /// Means of 2x2 pixels.
@@ -142,11 +151,15 @@ impl Canvas<'_> {
         anchor: Anchor,
         style: Type,
     ) -> Result<(), FigureError> {
+        let width = self.width_of(text, style);
         let shift = match anchor {
             Anchor::Left => 0.0,
-            Anchor::Middle => self.width_of(text, style) / 2.0,
-            Anchor::Right => self.width_of(text, style),
+            Anchor::Middle => width / 2.0,
+            Anchor::Right => width,
         };
+        if !text.is_empty() {
+            self.svg.borrow_mut().text(text, (x, y), anchor, style, width);
+        }
         let start = (((x - shift) * DRAWN) as f32, (y * DRAWN).round() as f32);
         let mut outcome = Ok(());
         lettering::draw(text, (style.size * DRAWN) as f32, style.bold, start, |x, y, ink| {
@@ -184,6 +197,16 @@ impl Canvas<'_> {
         (right, bottom): (f64, f64),
         colour: RGBAColor,
     ) -> Result<(), FigureError> {
+        self.svg.borrow_mut().rect((left, top), (right, bottom), colour);
+        self.fill((left, top), (right, bottom), colour)
+    }
+
+    fn fill(
+        &self,
+        (left, top): (f64, f64),
+        (right, bottom): (f64, f64),
+        colour: RGBAColor,
+    ) -> Result<(), FigureError> {
         let corners = [(px(left), px(top)), (px(right), px(bottom))]; // ends are exclusive
         Ok(self.area.draw(&Rectangle::new(corners, colour.filled()))?)
     }
@@ -199,12 +222,13 @@ impl Canvas<'_> {
         colour: RGBColor,
         dash: Dash,
     ) -> Result<(), FigureError> {
+        self.svg.borrow_mut().line(points, width, colour, dash);
         for piece in dashed(points, dash) {
             for ends in piece.windows(2) {
                 self.segment(ends[0], ends[1], width, colour)?;
             }
             for joint in inner(&piece) {
-                self.dot(*joint, width / 2.0, colour)?;
+                self.disc(*joint, width / 2.0, colour)?;
             }
         }
         Ok(())
@@ -225,14 +249,14 @@ impl Canvas<'_> {
         let (half, reach) = (width / 2.0, width / 2.0);
         if dx.abs() < 1e-9 {
             let (top, bottom) = (a.1.min(b.1), a.1.max(b.1));
-            return self.rect((a.0 - half, top), (a.0 + half, bottom), colour.to_rgba());
+            return self.fill((a.0 - half, top), (a.0 + half, bottom), colour.to_rgba());
         }
         if dy.abs() < 1e-9 {
             let (left, right) = (a.0.min(b.0), a.0.max(b.0));
-            return self.rect((left, a.1 - reach), (right, a.1 + reach), colour.to_rgba());
+            return self.fill((left, a.1 - reach), (right, a.1 + reach), colour.to_rgba());
         }
         let (nx, ny) = (-dy / length * half, dx / length * half);
-        self.polygon(
+        self.shape(
             &[
                 (a.0 + nx, a.1 + ny),
                 (b.0 + nx, b.1 + ny),
@@ -248,6 +272,11 @@ impl Canvas<'_> {
     /// # Errors
     /// What the backend says.
     pub fn polygon(&self, points: &[(f64, f64)], colour: RGBColor) -> Result<(), FigureError> {
+        self.svg.borrow_mut().polygon(points, colour.to_rgba());
+        self.shape(points, colour)
+    }
+
+    fn shape(&self, points: &[(f64, f64)], colour: RGBColor) -> Result<(), FigureError> {
         let points: Vec<(i32, i32)> = points.iter().map(|(x, y)| (px(*x), px(*y))).collect();
         Ok(self.area.draw(&Polygon::new(points, colour))?)
     }
@@ -257,6 +286,11 @@ impl Canvas<'_> {
     /// # Errors
     /// What the backend says.
     pub fn dot(&self, at: (f64, f64), radius: f64, colour: RGBColor) -> Result<(), FigureError> {
+        self.svg.borrow_mut().dot(at, radius, colour);
+        self.disc(at, radius, colour)
+    }
+
+    fn disc(&self, at: (f64, f64), radius: f64, colour: RGBColor) -> Result<(), FigureError> {
         let circle = Circle::new((px(at.0), px(at.1)), px(radius), colour.filled());
         Ok(self.area.draw(&circle)?)
     }
@@ -299,6 +333,12 @@ impl Canvas<'_> {
     /// # Errors
     /// What the backend says.
     pub fn band(&self, spans: &[(f64, f64, f64)], colour: RGBAColor) -> Result<(), FigureError> {
+        let upper = spans.iter().map(|(x, _, high)| (*x, *high));
+        let lower = spans.iter().rev().map(|(x, low, _)| (*x, *low));
+        if spans.len() > 1 {
+            let outline: Vec<(f64, f64)> = upper.chain(lower).collect();
+            self.svg.borrow_mut().polygon(&outline, colour);
+        }
         for pair in spans.windows(2) {
             let ((x0, low0, high0), (x1, low1, high1)) = (pair[0], pair[1]);
             for column in px(x0)..px(x1) {

@@ -24,6 +24,8 @@ pub struct Curves {
     pub title: String,
     /// Its unit and direction.
     pub subtitle: String,
+    /// What is along the bottom.
+    pub axis: &'static str,
     /// Whether values that span orders of magnitude get a logarithmic axis.
     pub may_be_log: bool,
     /// Curves; later ones are drawn over earlier ones.
@@ -65,7 +67,7 @@ pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
     render(chart.width, chart.height, theme.paper, |canvas| {
         let frame = frame(chart, canvas, theme);
         heading(chart, &frame, canvas, theme)?;
-        axes(&frame, canvas, theme)?;
+        axes(&frame, chart.axis, canvas, theme)?;
         for line in &chart.lines {
             bands(line, &frame, canvas, theme)?;
         }
@@ -124,7 +126,11 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
         right: f64::from(chart.width) - 16.0 - if label > 0.0 { label + 26.0 } else { 0.0 },
         top: 48.0,
         bottom: f64::from(chart.height) - 40.0,
-        x: Scale::exact(0.0, if last > 0.0 { last } else { 1.0 }),
+        // ranks begin at 1, steps at 0
+        x: Scale::exact(
+            if chart.axis == "rank" { 1.0 } else { 0.0 },
+            if last > 0.0 { last } else { 1.0 },
+        ),
         y,
     }
 }
@@ -148,7 +154,7 @@ fn heading(
     canvas.text(&rest, (end, 24.0), Anchor::Left, soft)
 }
 
-fn axes(frame: &Frame, canvas: &Canvas<'_>, theme: &Theme) -> Result<(), FigureError> {
+fn axes(frame: &Frame, name: &str, canvas: &Canvas<'_>, theme: &Theme) -> Result<(), FigureError> {
     let type_ = small(theme.soft);
     for (value, label) in frame.y.ticks(5) {
         let y = frame.y(value);
@@ -169,7 +175,7 @@ fn axes(frame: &Frame, canvas: &Canvas<'_>, theme: &Theme) -> Result<(), FigureE
         }
     }
     let middle = f64::midpoint(frame.left, frame.right);
-    canvas.text("training step", (middle, floor + 33.0), Anchor::Middle, type_)
+    canvas.text(name, (middle, floor + 33.0), Anchor::Middle, type_)
 }
 
 fn bands(
@@ -284,6 +290,7 @@ mod tests {
         let chart = Curves {
             title: "mAP".into(),
             subtitle: String::new(),
+            axis: "training step",
             may_be_log: false,
             lines: vec![
                 line(vec![(200.0, 1.0, 1.0, 1.0), (400.0, 2.0, 2.0, 2.0)]),
@@ -307,6 +314,7 @@ mod tests {
             let chart = Curves {
                 title: "loss".into(),
                 subtitle: String::new(),
+                axis: "training step",
                 may_be_log: true,
                 lines: vec![line],
                 named: true,

@@ -1,11 +1,13 @@
 //! Charts, drawn by plotters. Each takes plain numbers and text and gives a PNG at twice its size on
-//! the page; which charts exist, and what is said beside them, is the view's business.
+//! the page, and an SVG; which charts exist, and what is said beside them, is the view's business.
 
 pub mod axis;
 pub mod canvas;
 pub mod curves;
 pub mod forest;
 pub mod lettering;
+pub mod response;
+pub mod svg;
 pub mod theme;
 
 pub use canvas::{FigureError, Picture};

@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::marks::Note;
 use crate::store::query::{Cell, query};
 use crate::store::records::RunSpec;
 use crate::store::records::{
@@ -35,6 +36,7 @@ fn logical(root: &Path) -> Vec<String> {
         "select uid, name, kind, step, media_type, caption, bytes from artifact join run_number n on n.id = run order by 1, 2",
         "select uid, attempt, line, at, level, message from event join run_number n on n.id = run order by 1, 2, 3",
         "select * from ingest order by uid, file",
+        "select * from mark order by kind, name",
     ];
     queries.iter().flat_map(|sql| rows(root, sql)).map(|row| format!("{row:?}")).collect()
 }
@@ -121,7 +123,29 @@ fn lived_through(root: &Path) {
     only.metrics(5, &[("mAP", 0.35)]).unwrap();
     only.end(&end(EndState::Done, 1, 5)).unwrap();
     writer.tail(&run).unwrap();
+    let note = |m: &mut Marks| m.notes.push(Note { at: 5.0, text: "odd; \u{e4} 'x'".into() });
+    Marks::change(root, run.path(), note).unwrap();
+    Marks::change(root, run.path(), |m| m.tag(&["good".into()]).unwrap()).unwrap();
+    Marks::change(root, &root.join("s"), |m| m.archived_at = Some(7.0)).unwrap();
+    writer.tail(&run).unwrap();
+    writer.study("s").unwrap();
     writer.close().unwrap();
+}
+
+#[test]
+fn notes_and_tags_reach_the_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    lived_through(root);
+    let text = |text: &str| Cell::Text(text.into());
+    assert_eq!(
+        rows(root, "select tags, note, archived from runs where arm = 'rgb'"),
+        [[text("good"), text("odd; \u{e4} 'x'"), Cell::Integer(1)]]
+    );
+    assert_eq!(rows(root, "select count(*) from notes"), [[Cell::Integer(1)]]);
+    Marks::change(root, &root.join("s"), |m| *m = Marks::default()).unwrap();
+    reindex(root).unwrap();
+    assert_eq!(number(root, "select max(archived) from runs"), 0.0);
 }
 
 #[test]

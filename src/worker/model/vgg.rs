@@ -27,7 +27,7 @@ const LAYERS: [Option<i64>; 17] = [
     Some(512),
 ];
 /// Means of the training photos, blue, green, red, from 0 to 255.
-const CAFFE_MEANS: [f32; 3] = [103.939, 116.779, 123.680];
+const CAFFE_MEANS: [f64; 3] = [103.939, 116.779, 123.680];
 
 /// The features.
 #[derive(Debug)]

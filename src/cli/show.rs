@@ -1,0 +1,285 @@
+//! `dgnet show`: everything about one run, from its folder and the database.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::plan::flatten;
+use super::{DONE, output, query, study_file};
+use crate::report::facts::{quoted, utc};
+use crate::report::measure::{bytes, duration};
+use crate::spec::{Study, settings::Settings};
+use crate::store::query::{Cell, Table, query_with};
+use crate::store::records::RunSpec;
+use crate::store::stages::StageKind;
+use crate::store::{Db, Marks, RunDir, Stages};
+
+/// Show everything about a run: settings, results, provenance, stages, files, how to repeat it.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Runs are named ARM/SEED, STUDY/ARM/SEED or by the beginning of their id (see `dgnet runs`).\n\nExamples:\n  dgnet show full/1\n  dgnet show 3f2a9c01 --json"
+)]
+pub struct Args {
+    /// A run
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+const RESULTS: &str = "
+    SELECT metric_name.name AS metric, metric.value, metric.nonfinite, metric_name.unit,
+           metric.step
+    FROM run_number
+    CROSS JOIN metric_name
+    JOIN metric ON metric.run = run_number.id AND metric.name = metric_name.id
+     AND metric.step = (SELECT max(step) FROM metric
+                        WHERE run = run_number.id AND name = metric_name.id)
+    WHERE run_number.uid = :uid ORDER BY metric_name.id";
+
+/// A setting that differs from its default.
+struct Setting {
+    key: String,
+    value: Json,
+    default: Json,
+    origin: String,
+}
+
+pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
+    let file = Db::file(runs);
+    let mut db = Db::open_read(&file)?;
+    let uid = db.find_run(&args.run)?;
+    let cells = db.cells_of(&uid)?;
+    let run = RunDir::new(runs.join(db.run_folder(&uid)?));
+    let spec = run.spec()?;
+    let source = db.study(&spec.study).ok().map(|study| study.file).unwrap_or_default();
+    let uid_cell = BTreeMap::from([("uid".to_owned(), Cell::Text(uid.clone()))]);
+    let results = query_with(&file, RESULTS, &uid_cell)?;
+    let settings = settings(&spec, &source)?;
+    let text = if args.json {
+        as_json(&run, &spec, &cells, &settings, &results, runs, &source)?
+    } else {
+        as_text(&run, &spec, &cells, &settings, &results, runs, &source)?
+    };
+    output::data(&text)?;
+    Ok(DONE)
+}
+
+/// What differs from the program's defaults, and where it was stated if that can still be told.
+fn settings(spec: &RunSpec, source: &str) -> anyhow::Result<Vec<Setting>> {
+    let (mut values, mut defaults) = (Vec::new(), Vec::new());
+    flatten("", &serde_json::to_value(&spec.settings)?, &mut values);
+    flatten("", &serde_json::to_value(Settings::default())?, &mut defaults);
+    let defaults: BTreeMap<String, Json> = defaults.into_iter().collect();
+    // the study file may have changed since: it is believed where it still says the same
+    let study = study_file::find(Path::new(source)).ok().and_then(|p| Study::load(&p, &[]).ok());
+    let arm = study.as_ref().and_then(|study| study.arm(&spec.arm));
+    let mut stated = Vec::new();
+    if let Some(arm) = arm {
+        flatten("", &serde_json::to_value(&arm.settings)?, &mut stated);
+    }
+    let stated: BTreeMap<String, Json> = stated.into_iter().collect();
+    Ok(values
+        .into_iter()
+        .filter(|(key, value)| defaults.get(key) != Some(value))
+        .map(|(key, value)| {
+            let known = arm.filter(|_| stated.get(&key) == Some(&value));
+            let origin = match known.and_then(|arm| arm.origins.get(&key)) {
+                Some(origin) => origin.clone(),
+                None if spec.overrides.contains_key(&key) => format!("arm {}", spec.arm),
+                None => "study or base".to_owned(),
+            };
+            let default = defaults.get(&key).cloned().unwrap_or_default();
+            Setting { key, value, default, origin }
+        })
+        .collect())
+}
+
+/// The command that trains it again.
+fn command(spec: &RunSpec, source: &str) -> String {
+    format!("dgnet run {} --arm {} --seed {}", quoted(source), quoted(&spec.arm), spec.seed)
+}
+
+/// Kind, key, whether it is there, wall seconds.
+fn stages(spec: &RunSpec, runs: &Path) -> Vec<(StageKind, String, bool, Option<f64>)> {
+    let stages = Stages::new(runs);
+    let keys = &spec.stages;
+    [
+        (StageKind::Data, &keys.data),
+        (StageKind::Teacher, &keys.teacher),
+        (StageKind::Training, &keys.training),
+        (StageKind::Evaluation, &keys.evaluation),
+        (StageKind::Pictures, &keys.pictures),
+    ]
+    .into_iter()
+    .filter(|(_, key)| !key.is_empty())
+    .map(|(kind, key)| {
+        let record = stages.record(kind, key).ok().flatten();
+        let there = stages.published(kind, key).is_some();
+        (kind, key.clone(), there, record.map(|record| record.wall_s))
+    })
+    .collect()
+}
+
+/// Files below the folder, by name, with their sizes.
+fn files(run: &RunDir) -> Vec<(String, u64)> {
+    let entries = walkdir::WalkDir::new(run.path()).sort_by_file_name().into_iter().flatten();
+    entries
+        .filter_map(|entry| {
+            let size = entry.metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+            Some((RunDir::new(entry.path()).relative(run.path()), size))
+        })
+        .collect()
+}
+
+fn as_text(
+    run: &RunDir,
+    spec: &RunSpec,
+    cells: &[(String, String, i64)],
+    settings: &[Setting],
+    results: &Table,
+    runs: &Path,
+    source: &str,
+) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let mut section = |title: &str, body: String| {
+        if !body.is_empty() {
+            text.push_str(&format_section(title, &body));
+        }
+    };
+    section("run", head(run, spec, cells)?);
+    section("notes", notes(run)?);
+    let rows: Vec<Vec<String>> = settings
+        .iter()
+        .map(|s| vec![s.key.clone(), s.value.to_string(), s.default.to_string(), s.origin.clone()])
+        .collect();
+    section(
+        "settings that differ from the defaults",
+        output::table(&["setting", "value", "default", "stated at"], &[], &rows),
+    );
+    section("results, last values", query::as_table(results));
+    section("provenance", provenance(run)?);
+    let rows: Vec<Vec<String>> = stages(spec, runs)
+        .into_iter()
+        .map(|(kind, key, there, wall)| {
+            let state = if there { "there" } else { "not there" };
+            let wall = wall.map(duration).unwrap_or_default();
+            vec![kind.as_str().to_owned(), key, state.to_owned(), wall]
+        })
+        .collect();
+    section("stages", output::table(&["stage", "key", "state", "time"], &["time"], &rows));
+    let rows: Vec<Vec<String>> =
+        files(run).into_iter().map(|(name, size)| vec![bytes(size), name]).collect();
+    section("files", output::table(&["size", "file"], &["size"], &rows));
+    section("repeat it", format!("{}\n", command(spec, source)));
+    Ok(text)
+}
+
+fn format_section(title: &str, body: &str) -> String {
+    let lines: Vec<String> = body.lines().map(|line| format!("  {line}")).collect();
+    format!("{title}\n{}\n\n", lines.join("\n"))
+}
+
+fn pairs(rows: Vec<(&str, String)>) -> String {
+    let rows: Vec<Vec<String>> =
+        rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    output::table(&["", ""], &[], &rows).trim_start_matches('\n').to_owned()
+}
+
+fn head(run: &RunDir, spec: &RunSpec, cells: &[(String, String, i64)]) -> anyhow::Result<String> {
+    let named: Vec<String> =
+        cells.iter().map(|(study, arm, seed)| format!("{study}/{arm}/{seed}")).collect();
+    let mut rows = vec![
+        ("cells", named.join(", ")),
+        ("id", spec.uid.clone()),
+        ("folder", run.path().display().to_string()),
+        ("state", run.state()?.as_str().to_owned()),
+        ("recipe", spec.recipe.to_string()),
+    ];
+    if let Some(end) = run.end()? {
+        rows.push(("ended", utc(end.ended_at)));
+        rows.push((
+            "time",
+            format!("{} ({} of processor)", duration(end.wall_s), duration(end.cpu_s)),
+        ));
+        rows.push(("memory", bytes(end.peak_bytes)));
+        rows.extend(end.reason.map(|reason| ("reason", reason)));
+    }
+    Ok(pairs(rows))
+}
+
+fn notes(run: &RunDir) -> anyhow::Result<String> {
+    let marks = Marks::read(run.path())?;
+    let mut lines: Vec<String> =
+        marks.notes.iter().map(|note| format!("{}  {}", utc(note.at), note.text)).collect();
+    if !marks.tags.is_empty() {
+        lines.push(marks.tags.iter().map(|tag| format!("+{tag}")).collect::<Vec<_>>().join(" "));
+    }
+    lines.extend(marks.archived_at.map(|at| format!("archived {}", utc(at))));
+    Ok(lines.join("\n"))
+}
+
+fn provenance(run: &RunDir) -> anyhow::Result<String> {
+    let Some(begin) = run.begin()? else { return Ok(String::new()) };
+    let dirty = begin.git_dirty.map_or_else(String::new, |hash| format!(" with changes {hash}"));
+    Ok(pairs(vec![
+        (
+            "attempt",
+            format!("{} (from step {} of {})", begin.attempt, begin.from_step, begin.steps),
+        ),
+        ("started", utc(begin.started_at)),
+        ("machine", format!("{} ({}, {})", begin.host, begin.processor, begin.instruction_set)),
+        ("device", begin.device),
+        ("versions", format!("dgnet {}, libtorch {}", begin.version, begin.libtorch)),
+        ("commit", format!("{}{dirty}", begin.git_commit.unwrap_or_else(|| "none".into()))),
+        ("worker", begin.command.join(" ")),
+    ]))
+}
+
+fn as_json(
+    run: &RunDir,
+    spec: &RunSpec,
+    cells: &[(String, String, i64)],
+    settings: &[Setting],
+    results: &Table,
+    runs: &Path,
+    source: &str,
+) -> anyhow::Result<String> {
+    let cells: Vec<Json> = cells
+        .iter()
+        .map(|(study, arm, seed)| json!({ "study": study, "arm": arm, "seed": seed }))
+        .collect();
+    let settings: Map<String, Json> = settings
+        .iter()
+        .map(|s| {
+            let entry = json!({ "value": s.value, "default": s.default, "origin": s.origin });
+            (s.key.clone(), entry)
+        })
+        .collect();
+    let stages: Vec<Json> = stages(spec, runs)
+        .into_iter()
+        .map(|(kind, key, there, wall)| {
+            json!({ "kind": kind.as_str(), "key": key, "there": there, "wall_s": wall })
+        })
+        .collect();
+    let files: Map<String, Json> =
+        files(run).into_iter().map(|(name, size)| (name, json!(size))).collect();
+    let whole = json!({
+        "uid": spec.uid,
+        "cells": cells,
+        "folder": run.path(),
+        "state": run.state()?.as_str(),
+        "recipe": spec.recipe,
+        "marks": Marks::read(run.path())?,
+        "settings_not_default": settings,
+        "results": query::objects(results),
+        "begin": run.begin()?,
+        "end": run.end()?,
+        "stages": stages,
+        "files": files,
+        "command": command(spec, source),
+    });
+    Ok(format!("{whole:#}\n"))
+}

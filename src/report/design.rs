@@ -1,0 +1,257 @@
+//! What a study varies, read from its arms' settings: one number, two numbers, or two levels of several
+//! settings in every combination. Decides which charts make sense; draws and estimates nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::store::rows::StudyData;
+
+/// Arms that differ in one numeric setting only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OneSetting {
+    /// The setting.
+    pub key: String,
+    /// Value and place of the arm, by value.
+    pub levels: Vec<(f64, usize)>,
+}
+
+/// Arms that differ in two numeric settings only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TwoSettings {
+    /// The settings: across, and upwards.
+    pub keys: [String; 2],
+    /// Values across, ascending.
+    pub xs: Vec<f64>,
+    /// Values upwards, ascending.
+    pub ys: Vec<f64>,
+    /// (place in `xs`, place in `ys`) -> place of the arm.
+    pub arms: BTreeMap<(usize, usize), usize>,
+}
+
+/// A setting at two levels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factor {
+    /// The setting.
+    pub key: String,
+    /// JSON value that the baseline has.
+    pub baseline: String,
+    /// The other one.
+    pub other: String,
+}
+
+/// Every combination of two-level settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Factors {
+    /// The settings.
+    pub factors: Vec<Factor>,
+    /// Whether each factor has its other level, and the place of the arm.
+    pub arms: Vec<(Vec<bool>, usize)>,
+}
+
+/// Fewest levels of a response curve; two are a comparison, which the forest chart shows.
+const LEVELS: usize = 3;
+/// Most factors of a design.
+const FACTORS: usize = 6;
+/// Least share of the cells of a grid that have an arm.
+const FILLED: f64 = 0.6;
+
+/// The settings in which arms differ: key -> JSON value of every arm, by place. Empty where the
+/// settings of an arm are not known.
+fn varied(data: &StudyData) -> BTreeMap<&str, Vec<&str>> {
+    let of: Vec<_> = data.arms.iter().filter_map(|arm| data.settings.get(&arm.name)).collect();
+    if of.len() != data.arms.len() {
+        return BTreeMap::new();
+    }
+    let keys: BTreeSet<&String> = of.iter().flat_map(|settings| settings.keys()).collect();
+    keys.into_iter()
+        .map(|key| {
+            let values = of.iter().map(|s| s.get(key).map_or("null", String::as_str)).collect();
+            (key.as_str(), values)
+        })
+        .filter(|(_, values): &(&str, Vec<&str>)| values.iter().any(|v| *v != values[0]))
+        .collect()
+}
+
+/// Places of the arms that agree in all varied settings but some, in groups.
+fn groups(varied: &BTreeMap<&str, Vec<&str>>, but: &[&str], arms: usize) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
+    for place in 0..arms {
+        let rest = varied.iter().filter(|(key, _)| !but.contains(key));
+        groups.entry(rest.map(|(_, values)| values[place]).collect()).or_default().push(place);
+    }
+    groups.into_values().collect()
+}
+
+fn numbers(values: &[&str], group: &[usize]) -> Option<Vec<f64>> {
+    let parse = |place: &usize| values[*place].parse::<f64>().ok().filter(|v| v.is_finite());
+    group.iter().map(parse).collect()
+}
+
+fn ascending(values: &[f64]) -> Vec<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.dedup();
+    sorted
+}
+
+/// Every single numeric setting with three levels or more, by key.
+#[must_use]
+pub fn single(data: &StudyData) -> Vec<OneSetting> {
+    let varied = varied(data);
+    let mut found = Vec::new();
+    for (key, values) in &varied {
+        for group in groups(&varied, &[key], data.arms.len()) {
+            let Some(numbers) = numbers(values, &group) else { continue };
+            let mut levels: Vec<(f64, usize)> = numbers.into_iter().zip(group).collect();
+            levels.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            levels.dedup_by(|a, b| a.0.total_cmp(&b.0).is_eq());
+            if levels.len() >= LEVELS {
+                found.push(OneSetting { key: (*key).to_owned(), levels });
+            }
+        }
+    }
+    found
+}
+
+/// Every pair of numeric settings that arms cross, by keys.
+#[must_use]
+pub fn crossed(data: &StudyData) -> Vec<TwoSettings> {
+    let varied = varied(data);
+    let keys: Vec<&str> = varied.keys().copied().collect();
+    let mut found = Vec::new();
+    for (first, a) in keys.iter().enumerate() {
+        for b in &keys[first + 1..] {
+            for group in groups(&varied, &[a, b], data.arms.len()) {
+                let both = (numbers(&varied[a], &group), numbers(&varied[b], &group));
+                let (Some(across), Some(up)) = both else { continue };
+                let (xs, ys) = (ascending(&across), ascending(&up));
+                let place = |of: &[f64], v: f64| of.iter().position(|x| x.total_cmp(&v).is_eq());
+                let mut arms = BTreeMap::new();
+                for ((x, y), arm) in across.iter().zip(&up).zip(&group) {
+                    if let (Some(x), Some(y)) = (place(&xs, *x), place(&ys, *y)) {
+                        arms.entry((x, y)).or_insert(*arm);
+                    }
+                }
+                let cells = xs.len() * ys.len();
+                let wide = xs.len() >= 2 && ys.len() >= 2 && cells >= 6;
+                if wide && arms.len() as f64 >= FILLED * cells as f64 {
+                    let keys = [(*a).to_owned(), (*b).to_owned()];
+                    found.push(TwoSettings { keys, xs, ys, arms });
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The largest full two-level design around the baseline, of two factors or more.
+#[must_use]
+pub fn factors(data: &StudyData) -> Option<Factors> {
+    let varied = varied(data);
+    let base = data.arms.iter().position(|arm| arm.name == data.study.baseline)?;
+    // arms by the settings in which they leave the baseline
+    let changes: Vec<BTreeMap<&str, &str>> = (0..data.arms.len())
+        .map(|place| {
+            let differs = varied.iter().filter(|(_, values)| values[place] != values[base]);
+            differs.map(|(key, values)| (*key, values[place])).collect()
+        })
+        .collect();
+    // the arms of a single change name the candidates
+    let single: BTreeMap<&str, &str> = changes
+        .iter()
+        .filter(|change| change.len() == 1)
+        .flat_map(|change| change.iter().map(|(key, value)| (*key, *value)))
+        .collect();
+    let candidates: Vec<(&str, &str)> = single.into_iter().collect();
+    if candidates.len() > 16 {
+        return None;
+    }
+    let mut subsets: Vec<u32> = (1..1_u32 << candidates.len())
+        .filter(|s| (2..=FACTORS).contains(&(s.count_ones() as usize)))
+        .collect();
+    subsets.sort_by_key(|subset| (std::cmp::Reverse(subset.count_ones()), *subset));
+    subsets.into_iter().find_map(|subset| {
+        let chosen: Vec<(&str, &str)> =
+            (0..candidates.len()).filter(|k| subset >> k & 1 == 1).map(|k| candidates[k]).collect();
+        let arms: Option<Vec<(Vec<bool>, usize)>> = (0..1_u32 << chosen.len())
+            .map(|levels| {
+                let on: Vec<bool> = (0..chosen.len()).map(|k| levels >> k & 1 == 1).collect();
+                let wanted: BTreeMap<&str, &str> =
+                    chosen.iter().zip(&on).filter(|(_, on)| **on).map(|(c, _)| *c).collect();
+                let place = changes.iter().position(|change| *change == wanted)?;
+                Some((on, place))
+            })
+            .collect();
+        let factors = chosen.iter().map(|(key, other)| Factor {
+            key: (*key).to_owned(),
+            baseline: varied[key][base].to_owned(),
+            other: (*other).to_owned(),
+        });
+        Some(Factors { factors: factors.collect(), arms: arms? })
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::super::demo::{Invented, study};
+    use super::*;
+
+    fn with(arms: &'static [(&'static str, &'static [(&'static str, &'static str)])]) -> StudyData {
+        let invented: Vec<Invented> = arms
+            .iter()
+            .map(|(name, overrides)| Invented { name, overrides, effect: 0.0 })
+            .collect();
+        study(&invented, 1)
+    }
+
+    #[test]
+    fn three_values_of_one_setting_are_a_curve() {
+        let data = with(&[
+            ("full", &[]),
+            ("half", &[("loss.lambda_fine", "0.2")]),
+            ("none", &[("loss.lambda_fine", "0")]),
+            ("rgb", &[("structure.input", "\"rgb\""), ("loss.lambda_fine", "9")]),
+        ]);
+        let found = single(&data);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].levels, [(0.0, 2), (0.2, 1), (0.4, 0)]);
+        assert!(crossed(&data).is_empty() && factors(&data).is_none());
+    }
+
+    #[test]
+    fn crossed_settings_are_a_grid_and_a_missing_cell_stays_missing() {
+        let data = with(&[
+            ("full", &[]),
+            ("a", &[("loss.lambda_fine", "0.2")]),
+            ("b", &[("loss.lambda_fine", "0.1")]),
+            ("c", &[("loss.lambda_prim", "1")]),
+            ("d", &[("loss.lambda_prim", "1"), ("loss.lambda_fine", "0.2")]),
+        ]);
+        let found = crossed(&data);
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (found[0].xs.as_slice(), found[0].ys.as_slice()),
+            (&[0.1, 0.2, 0.4][..], &[1.0, 2.0][..])
+        );
+        assert_eq!(found[0].arms.len(), 5);
+        assert_eq!(found[0].arms.get(&(0, 0)), None);
+        // the four corners are a design as well
+        let design = factors(&data).unwrap();
+        assert_eq!(design.factors.len(), 2);
+        assert_eq!(design.arms[0], (vec![false, false], 0));
+    }
+
+    #[test]
+    fn texts_make_factors_too() {
+        let data = with(&[
+            ("full", &[]),
+            ("p", &[("loss.lambda_prim", "0")]),
+            ("r", &[("structure.input", "\"rgb\"")]),
+            ("pr", &[("loss.lambda_prim", "0"), ("structure.input", "\"rgb\"")]),
+        ]);
+        let design = factors(&data).unwrap();
+        assert_eq!(design.factors[1].other, "\"rgb\"");
+        assert_eq!(design.arms[3], (vec![true, true], 3));
+        assert!(single(&data).is_empty() && crossed(&data).is_empty());
+    }
+}

@@ -1,0 +1,156 @@
+//! What people do with results: look at a run, compare arms, export, note, tag, archive, make room.
+
+use serde_json::Value as Json;
+
+use crate::support::{Place, TINY};
+
+fn json(text: &str) -> Json {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// A study that is trained once for all looks at it: two arms, two seeds.
+fn trained() -> Place {
+    let place = Place::new();
+    let arms = TINY.find("arms:\n").unwrap();
+    let study =
+        TINY[..arms].replace("seeds: 1", "seeds: 2").replace("confirm: [teacher_only]\n", "")
+            + "arms:\n  full: {}\n  teacher_only: { train.mode: teacher_only }\n";
+    place.study(&study);
+    place.succeed(&["sweep", "tiny.yaml"]);
+    place
+}
+
+#[test]
+fn results_are_shown_compared_exported_noted_and_archived() {
+    let place = trained();
+    shown(&place);
+    compared(&place);
+    exported(&place);
+    noted(&place);
+    archived(&place);
+    made_room(&place);
+}
+
+fn shown(place: &Place) {
+    let text = place.succeed(&["show", "full/1"]);
+    for part in
+        ["train.steps", "tiny.yaml:", "mAP", "libtorch", "training", "spec.yaml", "tiny/full/1"]
+    {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    assert!(text.contains("--arm full --seed 1"), "{text}");
+    let whole = json(&place.succeed(&["show", "full/1", "--json"]));
+    assert_eq!(whole["settings_not_default"]["train.steps"]["value"], 16);
+    assert_eq!(whole["state"], "done");
+    // the command that it gives finds the run as it is
+    let command = whole["command"].as_str().unwrap().to_owned();
+    let words: Vec<&str> = command.split(' ').skip(1).collect();
+    let again = place.succeed(&words);
+    assert!(again.contains("nothing was left to do"), "{again}");
+    let unknown = place.dgnet(&["show", "ful/1"]);
+    assert_eq!(unknown.status.code(), Some(2));
+}
+
+fn compared(place: &Place) {
+    let told = json(&place.succeed(&["compare", "full", "teacher_only", "--json"]));
+    assert_eq!(told["estimate"]["n"], 2);
+    let by_hand = json(&place.succeed(&[
+        "query",
+        "select avg(difference) as d from comparisons where metric = 'mAP' and arm = 'teacher_only'",
+        "--format",
+        "json",
+    ]));
+    let (a, b) = (told["estimate"]["difference"].as_f64(), by_hand[0]["d"].as_f64());
+    assert!((a.unwrap() - b.unwrap()).abs() < 1e-12, "{a:?} {b:?}");
+    let text = place.succeed(&["compare", "full", "teacher_only", "--metric", "rank1"]);
+    assert!(text.contains("P(teacher_only better)") && text.contains("p, Wilcoxon"), "{text}");
+    let wrong = place.dgnet(&["compare", "full", "teacher_onyl"]);
+    assert_eq!(wrong.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(said.contains("did you mean"), "{said}");
+}
+
+fn exported(place: &Place) {
+    let text = place.succeed(&["export", "tiny", "--to", "out"]);
+    assert!(text.contains("final: 4 rows") && text.contains("tensorboard: 4 runs"), "{text}");
+    let out = place.path().join("out");
+    for name in ["runs", "final", "curves", "queries", "settings"] {
+        let parquet = std::fs::read(out.join(format!("{name}.parquet"))).unwrap();
+        assert!(parquet.starts_with(b"PAR1") && parquet.ends_with(b"PAR1"), "{name}");
+        let csv = std::fs::read_to_string(out.join(format!("{name}.csv"))).unwrap();
+        assert!(csv.lines().count() > 4, "{name}: {csv}");
+    }
+    assert!(out.join("specs/full-seed-2.yaml").is_file());
+    assert_eq!(
+        std::fs::read(out.join("study.yaml")).unwrap(),
+        std::fs::read(place.path().join("tiny.yaml")).unwrap()
+    );
+    assert_eq!(std::fs::read_dir(out.join("tensorboard/full/seed-1")).unwrap().count(), 1);
+    place.succeed(&["query", "select * from curves", "--output", "curves.parquet"]);
+    assert!(std::fs::read(place.path().join("curves.parquet")).unwrap().ends_with(b"PAR1"));
+    let refused = place.dgnet(&["query", "select 1", "--format", "parquet"]);
+    assert_eq!(refused.status.code(), Some(2));
+}
+
+fn noted(place: &Place) {
+    place.succeed(&["note", "full/1", "looks \"odd\"; <b>"]);
+    place.succeed(&["note", "tiny", "first try"]);
+    place.succeed(&["tag", "full/1", "+good", "+seen"]);
+    place.succeed(&["tag", "full/1", "-seen"]);
+    let all = place.succeed(&["runs"]);
+    assert!(all.contains("+good looks \"odd\"; <b>") && !all.contains("+seen"), "{all}");
+    let tagged = place.succeed(&["runs", "--where", "tags~good", "--cols", "arm,seed"]);
+    assert_eq!(tagged.lines().count(), 2, "{tagged}");
+    // the folder is the truth
+    std::fs::remove_file(place.runs().join("results.db")).unwrap();
+    place.succeed(&["reindex"]);
+    assert_eq!(place.succeed(&["runs"]), all);
+    assert!(place.succeed(&["show", "full/1"]).contains("+good"));
+    place.succeed(&["report", "tiny"]);
+    let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
+    assert!(page.contains("first try") && page.contains("&lt;b&gt;"), "notes are in the report");
+    assert_eq!(place.dgnet(&["tag", "full/1", "two words"]).status.code(), Some(2));
+}
+
+fn archived(place: &Place) {
+    place.succeed(&["archive", "teacher_only/2"]);
+    assert_eq!(place.succeed(&["runs"]).lines().count(), 4);
+    assert_eq!(place.succeed(&["runs", "--archived"]).lines().count(), 5);
+    place.succeed(&["report", "tiny"]);
+    let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
+    assert!(page.contains("1 run archived and left out"));
+    place.succeed(&["archive", "teacher_only/2", "--undo"]);
+    assert_eq!(place.succeed(&["runs"]).lines().count(), 5);
+    place.succeed(&["archive", "tiny"]);
+    assert_eq!(place.succeed(&["runs"]).lines().count(), 1);
+    assert_eq!(place.succeed(&["runs", "--study", "tiny"]).lines().count(), 5);
+    place.succeed(&["archive", "tiny", "--undo"]);
+}
+
+fn made_room(place: &Place) {
+    let before = place.succeed(&["gc", "--yes"]);
+    // a run whose folder is gone needs nothing any more
+    std::fs::remove_dir_all(place.run_folder("teacher_only")).unwrap();
+    let looked = place.succeed(&["gc", "--dry-run"]);
+    assert!(looked.contains("stage that no run needs") && looked.contains("would be removed"));
+    let asked = place.dgnet(&["gc"]);
+    assert_eq!(asked.status.code(), Some(2), "nobody can be asked here");
+    assert_eq!(place.succeed(&["gc", "--dry-run"]), looked, "nothing was removed: {before}");
+    place.succeed(&["gc", "--yes"]);
+    assert_eq!(place.succeed(&["gc", "--dry-run"]), "nothing to remove\n");
+    // what is left is whole: the other arm has nothing to do again
+    let again = place.succeed(&["run", "tiny.yaml", "--arm", "full", "--seed", "1"]);
+    assert!(again.contains("nothing was left to do"), "{again}");
+}
+
+#[test]
+fn one_seed_is_compared_by_its_queries() {
+    let place = Place::new();
+    place.study(TINY);
+    place.succeed(&["sweep", "tiny.yaml"]);
+    let told = json(&place.succeed(&["compare", "full", "hard_labels", "--json"]));
+    assert_eq!(told["estimate"]["n"], 1);
+    assert!(told["one_seed"]["persons"].as_u64().unwrap() > 1, "{told:#}");
+    let all = told["sentences"].to_string();
+    assert!(all.contains("Seeds are not sampled"), "{all}");
+}

@@ -59,9 +59,12 @@ impl Db {
         let hint = match found.as_slice() {
             [one] => return Ok((*one).clone()),
             [] => {
-                let known: Vec<String> =
-                    rows.iter().map(|(study, arm)| format!("{study}/{arm}")).collect();
-                nearest(name, &known, "arms")
+                let known = rows.iter().map(|(study, arm)| match name.contains('/') {
+                    true => format!("{study}/{arm}"),
+                    false => arm.clone(),
+                });
+                let known: std::collections::BTreeSet<String> = known.collect();
+                nearest(name, &known.into_iter().collect::<Vec<_>>(), "arms")
             }
             several => {
                 let names: Vec<String> =

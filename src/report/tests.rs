@@ -160,7 +160,7 @@ fn an_arm_s_runs_on_other_data_are_not_pooled_with_it() {
     let report = build(&data).unwrap();
     let arm = &report.arms[1];
     assert_eq!((arm.raw.n, arm.raw.pairs, arm.seeds.as_str()), (2, 2, "2 of 3"));
-    assert!((arm.raw.mean.unwrap() - (0.58 + 0.597) / 2.0).abs() < 1e-12);
+    assert!((arm.raw.mean.unwrap() - f64::midpoint(0.58, 0.597)).abs() < 1e-12);
     assert!(
         arm.verdict_note.contains("2 of 3 pairs, the rest on other data"),
         "{}",

@@ -12,6 +12,8 @@ pub struct OneSetting {
     pub key: String,
     /// Value and place of the arm, by value.
     pub levels: Vec<(f64, usize)>,
+    /// Other settings in which all of these arms leave the baseline: key and JSON value.
+    pub beside: Vec<(String, String)>,
 }
 
 /// Arms that differ in two numeric settings only.
@@ -93,10 +95,11 @@ fn ascending(values: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// Every single numeric setting with three levels or more, by key.
+/// Every single numeric setting with three levels or more: through the baseline first, then by key.
 #[must_use]
 pub fn single(data: &StudyData) -> Vec<OneSetting> {
     let varied = varied(data);
+    let base = data.arms.iter().position(|arm| arm.name == data.study.baseline);
     let mut found = Vec::new();
     for (key, values) in &varied {
         for group in groups(&varied, &[key], data.arms.len()) {
@@ -105,10 +108,19 @@ pub fn single(data: &StudyData) -> Vec<OneSetting> {
             levels.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             levels.dedup_by(|a, b| a.0.total_cmp(&b.0).is_eq());
             if levels.len() >= LEVELS {
-                found.push(OneSetting { key: (*key).to_owned(), levels });
+                let place = levels[0].1;
+                let beside = varied.iter().filter(|(other, values)| {
+                    *other != key && base.is_some_and(|base| values[place] != values[base])
+                });
+                let beside = beside
+                    .map(|(other, values)| ((*other).to_owned(), values[place].to_owned()))
+                    .collect();
+                found.push(OneSetting { key: (*key).to_owned(), levels, beside });
             }
         }
     }
+    // those through the baseline first
+    found.sort_by_key(|setting| setting.beside.len());
     found
 }
 
@@ -156,11 +168,8 @@ pub fn factors(data: &StudyData) -> Option<Factors> {
         })
         .collect();
     // the arms of a single change name the candidates
-    let single: BTreeMap<&str, &str> = changes
-        .iter()
-        .filter(|change| change.len() == 1)
-        .flat_map(|change| change.iter().map(|(key, value)| (*key, *value)))
-        .collect();
+    let single = changes.iter().filter(|change| change.len() == 1).flatten();
+    let single: BTreeSet<(&str, &str)> = single.map(|(key, value)| (*key, *value)).collect();
     let candidates: Vec<(&str, &str)> = single.into_iter().collect();
     if candidates.len() > 16 {
         return None;
@@ -172,6 +181,9 @@ pub fn factors(data: &StudyData) -> Option<Factors> {
     subsets.into_iter().find_map(|subset| {
         let chosen: Vec<(&str, &str)> =
             (0..candidates.len()).filter(|k| subset >> k & 1 == 1).map(|k| candidates[k]).collect();
+        if chosen.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            return None; // two other levels of one setting
+        }
         let arms: Option<Vec<(Vec<bool>, usize)>> = (0..1_u32 << chosen.len())
             .map(|levels| {
                 let on: Vec<bool> = (0..chosen.len()).map(|k| levels >> k & 1 == 1).collect();
@@ -215,6 +227,7 @@ mod tests {
         let found = single(&data);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].levels, [(0.0, 2), (0.2, 1), (0.4, 0)]);
+        assert!(found[0].beside.is_empty());
         assert!(crossed(&data).is_empty() && factors(&data).is_none());
     }
 

@@ -328,10 +328,14 @@ fn verdict_note(arm: &Compared) -> String {
         }
         _ => None,
     };
-    let unlike = (!arm.unlike.is_empty()).then(|| "other data: not compared".to_owned());
+    let strange = !arm.unlike.is_empty();
+    let unlike =
+        (strange && arm.differences.is_empty()).then(|| "other data: not compared".to_owned());
     let (pairs, runs) = (arm.differences.len(), arm.seeds.len());
-    let gaps = (pairs > 0 && pairs < runs && unlike.is_none())
-        .then(|| format!("{pairs} of {} so far", count(runs, "pair")));
+    let gaps = (pairs > 0 && pairs < runs).then(|| {
+        let why = if strange { ", the rest on other data" } else { "" };
+        format!("{pairs} of {}{why}", count(runs, "pair"))
+    });
     [divergence(arm), gaps, more, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

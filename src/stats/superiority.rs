@@ -8,16 +8,19 @@ use super::mean;
 /// `None` for an empty slice or a value that is not finite.
 #[must_use]
 pub fn probability_of_improvement(x: &[f64], y: &[f64]) -> Option<f64> {
-    (mean(x)?, mean(y)?);
+    mean(x)?;
+    mean(y)?;
     let wins: f64 = x.iter().flat_map(|x| y.iter().map(move |y| score(*x, *y))).sum();
     Some(wins / (x.len() * y.len()) as f64)
 }
 
 fn score(x: f64, y: f64) -> f64 {
-    match x.total_cmp(&y) {
-        _ if x == y => 0.5,
-        std::cmp::Ordering::Greater => 1.0,
-        _ => 0.0,
+    if x > y {
+        1.0
+    } else if x < y {
+        0.0
+    } else {
+        0.5
     }
 }
 

@@ -92,7 +92,7 @@ fn exact_p(doubled: &[usize], smaller: usize) -> f64 {
         top += rank;
         for sum in (0..=top).rev() {
             let with = if sum >= *rank { share[sum - rank] } else { 0.0 };
-            share[sum] = (share[sum] + with) / 2.0;
+            share[sum] = f64::midpoint(share[sum], with);
         }
     }
     (2.0 * share[..=smaller].iter().sum::<f64>()).min(1.0)

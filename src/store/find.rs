@@ -28,6 +28,9 @@ pub struct ArmRun {
     pub archived: bool,
 }
 
+/// A setting and its JSON value in either of two runs.
+pub type SettingPair = (String, Option<String>, Option<String>);
+
 /// How one query was ranked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryRow {
@@ -59,9 +62,11 @@ impl Db {
         let hint = match found.as_slice() {
             [one] => return Ok((*one).clone()),
             [] => {
-                let known: Vec<String> =
-                    rows.iter().map(|(study, arm)| format!("{study}/{arm}")).collect();
-                nearest(name, &known, "arms")
+                let known = rows.iter().map(|(study, arm)| {
+                    if name.contains('/') { format!("{study}/{arm}") } else { arm.clone() }
+                });
+                let known: std::collections::BTreeSet<String> = known.collect();
+                nearest(name, &known.into_iter().collect::<Vec<_>>(), "arms")
             }
             several => {
                 let names: Vec<String> =
@@ -173,7 +178,7 @@ impl Db {
         &mut self,
         one: &str,
         other: &str,
-    ) -> Result<Vec<(String, Option<String>, Option<String>)>, StoreError> {
+    ) -> Result<Vec<SettingPair>, StoreError> {
         self.with("comparing settings", async |connection| {
             sqlx::query_as(
                 "SELECT key, max(CASE run_uid WHEN ?1 THEN value END) AS a,

@@ -189,6 +189,8 @@ impl Needed {
             let over = path.with_file_name(key).is_dir() || !self.has(kind, key);
             return Ok((over && !RunLock::is_held(path)?).then_some(Reason::Leftover));
         }
+        // the log of who built a stage stays as long as the stage
+        let name = name.strip_suffix(".log").unwrap_or(&name).to_owned();
         if name.starts_with('.') || self.has(kind, &name) {
             return Ok(None);
         }
@@ -287,6 +289,7 @@ mod tests {
         }
         fs::write(root.join(".results.tmp-4194303-0"), b"x").unwrap();
         fs::write(root.join(format!(".mine.tmp-{}-0", std::process::id())), b"x").unwrap();
+        fs::write(root.join(".stages/training/a1.log"), b"kept").unwrap();
         fs::create_dir(root.join(".stages/training/.resume-a1")).unwrap();
         fs::create_dir(root.join(".stages/training/.resume-b1")).unwrap();
         let found = plan(root, false).unwrap();

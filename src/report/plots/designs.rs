@@ -91,15 +91,22 @@ fn curve(
         seeds: seeds_at(level.x),
         may_be_best: level.may_be_best,
     });
+    let short = |key: &str| key.rsplit('.').next().unwrap_or(key).to_owned();
+    let beside: Vec<String> = setting
+        .beside
+        .iter()
+        .map(|(key, value)| format!("{} {}", short(key), value.trim_matches('"')))
+        .collect();
+    let at = if beside.is_empty() { String::new() } else { format!(" at {}", beside.join(", ")) };
     let chart = Response {
         title: primary.title(),
         subtitle: subtitle(primary),
-        axis: setting.key.clone(),
+        axis: format!("{}{at}", setting.key),
         levels: levels.collect(),
         best: found.best,
     };
     let stem = format!("response-{place}-{}", file_stem(&setting.key));
-    let sizes = [(520, 280, false), (PHONE, 260, true)];
+    let sizes = [(340, 236, false)];
     let images = renderings(&stem, &sizes, |theme: &Theme, width, height| {
         response::draw(&chart, theme, width, height)
     })?;
@@ -111,7 +118,7 @@ fn curve(
         "no other level may be the best".to_owned()
     };
     let alt = format!(
-        "{} at {} of {}: best at {} ({}); {region}.",
+        "{} at {} of {}{at}: best at {} ({}); {region}.",
         primary.heading(),
         count(found.levels.len(), "level"),
         setting.key,
@@ -148,7 +155,7 @@ fn heat(
     };
     let title = grid.keys.join(" \u{d7} ");
     let stem = format!("heat-{place}-{}", file_stem(&title));
-    let sizes = [(520, 0, false), (PHONE, 0, true)];
+    let sizes = [(340, 0, false)];
     let images = renderings(&stem, &sizes, |theme: &Theme, width, _| {
         response::draw_heat(&chart, theme, width)
     })?;

@@ -22,7 +22,7 @@ const TABLES: [(&str, &str); 5] = [
     (
         "curves",
         "SELECT cell.arm, cell.seed, metric_name.name AS metric, metric.step, metric.value,
-                metric.nonfinite
+                coalesce(metric.nonfinite, '') AS nonfinite
          FROM cell
          JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
          JOIN run_number ON run_number.uid = cell.run_uid

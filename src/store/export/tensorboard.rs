@@ -114,7 +114,7 @@ mod tests {
         // the same events by tensorboard 2.21's RecordWriter
         let mut events = Events::begin(1.5);
         events.scalar(2.5, 300, "mAP", 0.5);
-        let hex = super::hex(&events.finish());
+        let hex = crate::store::export::hex(&events.finish());
         let expected = include_str!("../../../tests/fixtures/stats/events.hex").trim();
         assert_eq!(hex, expected);
     }

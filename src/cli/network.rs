@@ -28,7 +28,7 @@ pub struct NetworkArgs {
     /// feature follow from the shapes in the weights file
     #[arg(long, value_name = "NAME")]
     base: Option<PathBuf>,
-    /// Override a setting of the network, for example `--set image.height=384`
+    /// Override a setting of a network whose run does not say, for example `--set image.height=384`
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }

@@ -105,22 +105,12 @@ fn command(spec: &RunSpec, source: &str) -> String {
 /// Kind, key, whether it is there, wall seconds.
 fn stages(spec: &RunSpec, runs: &Path) -> Vec<(StageKind, String, bool, Option<f64>)> {
     let stages = Stages::new(runs);
-    let keys = &spec.stages;
-    [
-        (StageKind::Data, &keys.data),
-        (StageKind::Teacher, &keys.teacher),
-        (StageKind::Training, &keys.training),
-        (StageKind::Evaluation, &keys.evaluation),
-        (StageKind::Pictures, &keys.pictures),
-    ]
-    .into_iter()
-    .filter(|(_, key)| !key.is_empty())
-    .map(|(kind, key)| {
+    let told = spec.stages.all().map(|(kind, key)| {
         let record = stages.record(kind, key).ok().flatten();
         let there = stages.published(kind, key).is_some();
-        (kind, key.clone(), there, record.map(|record| record.wall_s))
-    })
-    .collect()
+        (kind, key.to_owned(), there, record.map(|record| record.wall_s))
+    });
+    told.collect()
 }
 
 /// Files below the folder, by name, with their sizes.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
 use crate::store::{Db, RunState};
-use crate::sweep::plan::PlannedCell;
 use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
 /// Train everything a study misses, then write its report.
@@ -81,19 +80,12 @@ fn time(text: &str) -> Result<Duration, String> {
 /// The plan of what was asked for; runs of states that `--retry` names are open again.
 fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
     let study = args.study.load()?;
-    let look = || -> anyhow::Result<Plan> {
-        let whole = plan(&study, runs)?;
-        Ok(if args.only.is_empty() { whole } else { whole.only_arms(&args.only)? })
-    };
-    let found = look()?;
-    let diverged = |cell: &&PlannedCell| cell.state == RunState::Diverged;
-    if !args.retry.contains(&Retry::Diverged) || !found.cells.iter().any(|cell| diverged(&cell)) {
-        return Ok(found);
+    let mut found = plan(&study, runs)?;
+    if !args.only.is_empty() {
+        found = found.only_arms(&args.only)?;
     }
-    for cell in found.cells.iter().filter(diverged) {
-        cell.run.reopen()?;
-    }
-    look()
+    let again = args.retry.contains(&Retry::Diverged);
+    Ok(if again { found.retry_diverged(runs) } else { found })
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {

@@ -7,16 +7,17 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::study_file::StudyArgs;
-use super::{DONE, RUNS_FAILED, output};
+use super::{DONE, INTERRUPTED, RUNS_FAILED, output};
 use crate::store::records::Heartbeat;
-use crate::store::{RunState, StageKind, Stages};
+use crate::store::{RunLock, RunState, StageKind, Stages, study_dir};
 use crate::sweep::progress::duration;
 use crate::sweep::{Plan, plan};
 
 /// Watch a study that a sweep elsewhere is at: every running run, totals, time left.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Ends when nothing is left to do: 0 if every run is done, 3 if some diverged; Ctrl-C ends the watching alone.
+Ends when nothing is left to do or the sweep is over: 0 if every run is done, 3 if some failed or
+diverged, 130 if the sweep was stopped; waits for a sweep that has not begun. Ctrl-C ends the watching alone.
 
 Examples:
   dgnet watch ablations.yaml
@@ -54,7 +55,7 @@ type Marks = BTreeMap<String, (String, u64, Instant)>;
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
-    let (mut marks, mut shown) = (Marks::new(), String::new());
+    let (mut marks, mut shown, mut began) = (Marks::new(), String::new(), false);
     loop {
         let plan = plan(&study, runs)?;
         let lines = running(&plan, runs, &mut marks);
@@ -63,10 +64,19 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
             output::data(&text)?;
             shown = text;
         }
+        let lock = study_dir::folder(runs, &plan.study)?.join(".sweep.lock");
+        let at_work = !lines.is_empty() || RunLock::is_held_file(&lock)?;
+        // a sweep that has not begun yet is waited for
+        began |= at_work;
         let left = plan.open_runs().len();
-        if args.once || left == 0 {
-            let bad = plan.cells.iter().any(|cell| cell.state == RunState::Diverged);
-            return Ok(if !args.once && bad { RUNS_FAILED } else { DONE });
+        if args.once || left == 0 || began && !at_work {
+            let failed = |state| matches!(state, RunState::Diverged | RunState::Failed);
+            let bad = plan.cells.iter().any(|cell| failed(cell.state));
+            return Ok(match (args.once, bad, left) {
+                (true, ..) | (false, false, 0) => DONE,
+                (false, true, _) => RUNS_FAILED,
+                (false, false, _) => INTERRUPTED,
+            });
         }
         std::thread::sleep(Duration::from_secs_f64(args.every));
     }
@@ -102,7 +112,7 @@ fn running(plan: &Plan, runs: &Path, marks: &mut Marks) -> Vec<Line> {
     }
     for ((kind, key), label) in waited {
         let folder = stages.resume_dir(kind, &key);
-        if !key.is_empty() && crate::store::RunLock::is_held(&folder).unwrap_or(false) {
+        if !key.is_empty() && RunLock::is_held(&folder).unwrap_or(false) {
             lines.extend(crate::store::run_dir::read_heartbeat(&folder).map(|beat| (label, beat)));
         }
     }

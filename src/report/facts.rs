@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::compare::{Compared, NOT_BEGUN};
+use super::compare::{Compared, NOT_BEGUN, strangers};
 use super::measure::{Measure, bytes, count, duration, list, number};
 use crate::stats;
 use crate::store::rows::{CellRow, StudyData};
+
+/// Finished seeds of an arm that count: those on other data than its first are never pooled with it.
+pub fn finished(data: &StudyData, arm: &str) -> Vec<u64> {
+    let others = strangers(data, arm);
+    let done = data.cells.iter().filter(|cell| cell.arm == arm && cell.state == "done");
+    done.map(|cell| cell.seed).filter(|seed| !others.contains(seed)).collect()
+}
 
 /// A label and what is said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -178,12 +185,11 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
     if old > 0 {
         conditions.push(format!("{} of an older recipe left out.", count(old, "run")));
     }
-    let strangers: usize =
-        data.arms.iter().map(|arm| super::compare::strangers(data, &arm.name).len()).sum();
-    if strangers > 0 {
+    let strange: usize = data.arms.iter().map(|arm| strangers(data, &arm.name).len()).sum();
+    if strange > 0 {
         conditions.push(format!(
             "{} left out, on other data than the arm's other runs.",
-            count(strangers, "run")
+            count(strange, "run")
         ));
     }
     if data.archived > 0 {

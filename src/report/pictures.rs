@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use super::facts;
 use super::frames::Frames;
 use super::measure::{Measure, count, number};
 use crate::stats;
@@ -110,12 +111,8 @@ pub fn ranked(data: &StudyData) -> Vec<RankedView> {
 
 /// Means of the metrics of generated pictures over finished runs; `None` where nobody has any.
 pub fn quality(data: &StudyData, frames: &Frames) -> Option<Quality> {
-    let finished = |arm: &str| -> Vec<u64> {
-        let done = data.cells.iter().filter(|c| c.arm == arm && c.state == "done");
-        done.map(|c| c.seed).collect()
-    };
     let mean = |place: usize, metric: &str| {
-        let values: Vec<f64> = finished(&data.arms[place].name)
+        let values: Vec<f64> = facts::finished(data, &data.arms[place].name)
             .iter()
             .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
             .filter(|value| value.is_finite())

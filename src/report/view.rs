@@ -309,10 +309,10 @@ fn raw(data: &StudyData, frames: &Frames, secondary: &[Measure], arm: &Compared)
 
 /// Mean of a metric over the finished runs of an arm.
 fn mean_of(data: &StudyData, frames: &Frames, place: usize, metric: &str) -> Option<f64> {
-    let name = &data.arms[place].name;
-    let finished = data.cells.iter().filter(|c| &c.arm == name && c.state == "done");
+    let finished = facts::finished(data, &data.arms[place].name);
     let values: Vec<f64> = finished
-        .filter_map(|cell| frames.finals.get(&(place, cell.seed))?.get(metric).copied())
+        .iter()
+        .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
         .filter(|v| v.is_finite())
         .collect();
     stats::mean(&values)

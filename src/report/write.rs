@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::view::{Report, build};
 use super::{ReportError, page, tables};
 use crate::store::Db;
+use crate::store::read::CHANGES;
 use crate::store::rows::StudyData;
 
 /// Writes the report of a study of a database into a folder and gives the page's path. Archived runs
@@ -13,9 +14,11 @@ use crate::store::rows::StudyData;
 /// # Errors
 /// An unreadable database, an unknown study, or a file that cannot be written.
 pub fn write(db: &Path, study: &str, out: &Path, archived: bool) -> Result<PathBuf, ReportError> {
-    let mut data = Db::open_read(db)?.study_data(study)?;
+    let mut db = Db::open_read(db)?;
+    let mut data = db.study_data(study)?;
     if !archived {
         data.hide_archived();
+        data.changes = db.changes(study, CHANGES, false)?;
     }
     write_rows(&data, out)
 }

@@ -44,12 +44,13 @@ pub(crate) enum Kind {
 pub(crate) const CHOICE_ALIASES: [(&str, &str); 1] = [("gray", "grey")];
 
 /// Settings that hold a path, which is relative to the file that states it.
-pub(crate) const PATHS: [&str; 5] = [
+pub(crate) const PATHS: [&str; 6] = [
     "data.path",
     "appearance.weights",
     "teacher.path",
     "teacher.weights",
     "loss.perceptual_weights",
+    "eval.inception_weights",
 ];
 
 /// The JSON schema of the settings, without references.

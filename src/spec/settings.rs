@@ -674,7 +674,7 @@ pub enum Precision {
     Float32,
     /// 32-bit floats whose products are rounded to 10 bits on GPUs that have it.
     Tf32,
-    /// Autocast to bfloat16; D's loss and its penalty stay in 32 bits.
+    /// Autocast to bfloat16; D and its penalty stay in 32 bits.
     Bf16,
 }
 
@@ -726,7 +726,8 @@ pub struct Train {
     pub device: Device,
     /// float32 | tf32 | bf16.
     pub precision: Precision,
-    /// Only kernels that give the same bits every time; on a GPU some are slower.
+    /// Kernels that give the same bits every time, where there are such; on a GPU some are slower, and
+    /// those without are used with a warning.
     pub deterministic: bool,
     /// Steps between two lines of metrics. Cannot change results.
     #[schemars(range(min = 1))]

@@ -552,6 +552,8 @@ fn the_bound_for_a_teacher_counts_where_a_teacher_is_tried() {
     let uid = |arm: usize| run_uid(&study.arms[arm].settings, 1, "data");
     assert_ne!(uid(0), uid(1));
     assert_eq!(uid(2), uid(3));
+    let training = |arm: usize| stage_keys(&study.arms[arm].settings, 1, "data").training;
+    assert_eq!(training(0), training(1), "whoever passes a bound is trained alike");
 }
 
 #[test]

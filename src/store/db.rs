@@ -103,10 +103,14 @@ impl Db {
         if copy.exists() {
             return Ok(());
         }
-        let target = copy.to_string_lossy().into_owned();
+        // a copy that is not whole must not pass for one
+        let partial = copy.with_extension("bak.partial");
+        let _ = std::fs::remove_file(&partial);
+        let target = partial.to_string_lossy().into_owned();
         self.with("backing it up", async |connection| {
             sqlx::query("VACUUM INTO ?").bind(target).execute(connection).await.map(|_| ())
-        })
+        })?;
+        std::fs::rename(&partial, &copy).map_err(StoreError::io("rename", &partial))
     }
 
     /// The file.

@@ -157,13 +157,7 @@ impl Needed {
         beginnings: bool,
     ) -> Result<(), StoreError> {
         let keys = run.spec()?.stages;
-        self.stages.extend([
-            (StageKind::Data, keys.data),
-            (StageKind::Teacher, keys.teacher),
-            (StageKind::Training, keys.training),
-            (StageKind::Evaluation, keys.evaluation),
-            (StageKind::Pictures, keys.pictures),
-        ]);
+        self.stages.extend(keys.all().map(|(kind, key)| (kind, key.to_owned())));
         for fork in run.forks()? {
             if beginnings && state == RunState::Done {
                 self.finished.insert(fork.key);
@@ -261,6 +255,7 @@ mod tests {
             let mut spec = spec("s", "full", u64::from(uid.as_bytes()[0]), uid);
             spec.stages.training = key.into();
             spec.stages.data = "dd".into();
+            spec.stages.generator = format!("g{key}");
             let run = RunDir::create(root, &spec).unwrap();
             run.set_forks(&[Fork { steps: 3, key: format!("f{key}") }]).unwrap();
             fs::create_dir(run.checkpoints()).unwrap();
@@ -282,6 +277,7 @@ mod tests {
             (StageKind::Data, "de"),
             (StageKind::Training, "a1"),
             (StageKind::Training, "c1"),
+            (StageKind::Training, "gb1"),
             (StageKind::Prefix, "fa1"),
             (StageKind::Prefix, "fb1"),
         ] {
@@ -292,6 +288,7 @@ mod tests {
         fs::write(root.join(".stages/training/a1.log"), b"kept").unwrap();
         fs::create_dir(root.join(".stages/training/.resume-a1")).unwrap();
         fs::create_dir(root.join(".stages/training/.resume-b1")).unwrap();
+        fs::create_dir(root.join(".stages/training/.resume-ga1")).unwrap();
         let found = plan(root, false).unwrap();
         let expected = [
             (Reason::UnusedStage, "de"),

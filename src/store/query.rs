@@ -74,6 +74,9 @@ pub fn query_all(
     query_within(path, sql, values, Bounds { rows: usize::MAX, time: TIME_LIMIT * 10 })
 }
 
+/// Memory of an answer, at most.
+const ANSWER_LIMIT: usize = 2 << 30;
+
 /// How much a statement may bring and take.
 #[derive(Clone, Copy)]
 struct Bounds {
@@ -101,6 +104,7 @@ fn query_within(
     }
     let mut db = Db::open_read(path)?;
     let started = Instant::now();
+    let mut too_large = false;
     let answer = db.with("answering a query", async |connection| {
         sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA hard_heap_limit = {HEAP_LIMIT}")))
             .execute(&mut *connection)
@@ -123,6 +127,7 @@ fn query_within(
                 Some(Cell::Blob(value)) => asked.bind(value.clone()),
             };
         }
+        let mut held = 0;
         let mut rows = asked.fetch(&mut *connection);
         while let Some(row) = rows.try_next().await? {
             if table.rows.len() == bounds.rows {
@@ -130,15 +135,37 @@ fn query_within(
                 break;
             }
             let cells = (0..table.columns.len()).map(|index| cell(&row, index));
-            table.rows.push(cells.collect::<Result<_, _>>()?);
+            let cells: Vec<Cell> = cells.collect::<Result<_, _>>()?;
+            held += cells.iter().map(size).sum::<usize>();
+            if held > ANSWER_LIMIT {
+                too_large = true;
+                break;
+            }
+            table.rows.push(cells);
         }
         Ok(table)
     });
+    if too_large {
+        return Err(StoreError::Query {
+            reason: format!("the answer takes more than {} MB", ANSWER_LIMIT >> 20),
+            hint: Some("ask for fewer rows or columns".to_owned()),
+        });
+    }
     let late = started.elapsed() >= limit;
     answer.map_err(|error| match error {
         StoreError::Database { source, .. } => explain(&mut db, &source, late, limit),
         other => other,
     })
+}
+
+/// Memory that a value takes in an answer.
+fn size(cell: &Cell) -> usize {
+    let held = match cell {
+        Cell::Text(text) => text.len(),
+        Cell::Blob(bytes) => bytes.len(),
+        Cell::Null | Cell::Integer(_) | Cell::Real(_) => 0,
+    };
+    std::mem::size_of::<Cell>() + held
 }
 
 fn cell(row: &sqlx::sqlite::SqliteRow, index: usize) -> Result<Cell, sqlx::Error> {

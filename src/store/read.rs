@@ -11,7 +11,7 @@ use super::rows::{
 };
 
 /// Queries shown of each arm in either direction.
-const CHANGES: u32 = 5;
+pub const CHANGES: u32 = 5;
 
 type StudyTuple = (String, String, String, f64, String, String, String, String);
 
@@ -32,7 +32,7 @@ impl Db {
             cells: self.cells(name)?,
             defs,
             artifacts: self.artifacts(name)?,
-            changes: self.changes(name, CHANGES)?,
+            changes: self.changes(name, CHANGES, true)?,
             stages: self.stages(name)?,
             metrics,
             settings: self.arm_settings(name)?,
@@ -280,8 +280,13 @@ impl Db {
 
     /// The `most` queries that each arm improves and those that it hurts most: mean difference of average
     /// precision to the baseline over the seeds that both finished, on equal data and recipes. A query
-    /// that does not change is none of them.
-    pub fn changes(&mut self, study: &str, most: u32) -> Result<Vec<ChangeRow>, StoreError> {
+    /// that does not change is none of them. Archived runs count where `archived` says so.
+    pub fn changes(
+        &mut self,
+        study: &str,
+        most: u32,
+        archived: bool,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
         let rows: Vec<(String, String, i64, f64, f64)> =
             self.with("reading queries", async |connection| {
                 sqlx::query_as(
@@ -291,7 +296,8 @@ impl Db {
                        FROM cell
                        JOIN run ON run.uid = cell.run_uid AND run.state = 'done'
                        JOIN run_number ON run_number.uid = run.uid
-                       WHERE cell.study = ?1
+                       LEFT JOIN mark ON mark.kind = 'run' AND mark.name = cell.run_uid
+                       WHERE cell.study = ?1 AND (?3 OR mark.archived_at IS NULL)
                      ), changed AS (
                        SELECT own.arm, mine.query, count(*) AS seeds, avg(theirs.ap) AS baseline,
                               avg(mine.ap) AS value, avg(mine.ap - theirs.ap) AS difference
@@ -318,6 +324,7 @@ impl Db {
                 )
                 .bind(study)
                 .bind(most)
+                .bind(archived)
                 .fetch_all(connection)
                 .await
             })?;

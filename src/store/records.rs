@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::stages::StageKind;
 use crate::spec::settings::Settings;
 
 /// `spec.yaml`: the whole resolved configuration of a run. A folder is complete by itself.
@@ -107,6 +108,22 @@ pub struct StageKeys {
     pub evaluation: String,
     /// Pictures of the final weights.
     pub pictures: String,
+}
+
+impl StageKeys {
+    /// Every stage that the keys name, in the order in which a run needs them.
+    pub fn all(&self) -> impl Iterator<Item = (StageKind, &str)> {
+        [
+            (StageKind::Data, self.data.as_str()),
+            (StageKind::Teacher, self.teacher.as_str()),
+            (StageKind::Training, self.generator.as_str()),
+            (StageKind::Training, self.training.as_str()),
+            (StageKind::Evaluation, self.evaluation.as_str()),
+            (StageKind::Pictures, self.pictures.as_str()),
+        ]
+        .into_iter()
+        .filter(|(_, key)| !key.is_empty())
+    }
 }
 
 /// An entry of `forks.json` in a run folder: the beginning of its training, up to `steps`, is that of

@@ -356,8 +356,12 @@ impl RunLock {
 
     /// Whether some process holds the lock of a run folder.
     pub fn is_held(dir: &Path) -> Result<bool, StoreError> {
-        let path = dir.join("lock");
-        let file = match File::open(&path) {
+        Self::is_held_file(&dir.join("lock"))
+    }
+
+    /// Whether some process holds a lock file; a look creates nothing.
+    pub fn is_held_file(path: &Path) -> Result<bool, StoreError> {
+        let file = match File::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(StoreError::io("open", path)(error)),

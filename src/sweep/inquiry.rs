@@ -61,7 +61,14 @@ pub fn find(
         let run = run_of_stage(named, &runs_root)?;
         (file, run)
     } else if named.is_file() {
-        let run = named.parent().map_or(Ok(None), |stage| run_of_stage(stage, &runs_root))?;
+        let above = std::path::absolute(named).unwrap_or_else(|_| named.to_owned());
+        // a checkpoint lies in its run's folder
+        let inside = above.ancestors().skip(1).take(3).find(|at| at.join("spec.yaml").is_file());
+        let run = match (inside, named.parent()) {
+            (Some(folder), _) => Some(RunDir::new(folder).spec()?),
+            (None, Some(stage)) => run_of_stage(stage, &runs_root)?,
+            (None, None) => None,
+        };
         (named.to_owned(), run)
     } else {
         return Err(absent(
@@ -71,6 +78,12 @@ pub fn find(
     };
     let own = run.as_ref().map(|spec| spec.settings.clone());
     let (settings, exact, own_threads) = match (given, own) {
+        (Some((_, false)), Some(_)) => {
+            return Err(absent(
+                "its run states the settings already",
+                "leave out `--base` and `--set`; `--beta` gives the weights of the fine half",
+            ));
+        }
         (Some((settings, exact)), _) => (settings, exact, exact),
         (None, Some(settings)) => (settings, true, true),
         (None, None) => (Settings::default(), false, false),
@@ -113,8 +126,13 @@ fn run_of_stage(stage: &Path, runs_root: &Path) -> Result<Option<RunSpec>, Sweep
         return Ok(None);
     }
     for run in RunDir::list(runs_root)? {
-        let spec = run.spec()?;
+        let mut spec = run.spec()?;
         if spec.stages.training == key || spec.stages.teacher == key {
+            return Ok(Some(spec));
+        }
+        if spec.stages.generator == key {
+            // the training that feeds this run offline has settings of its own
+            spec.settings = identity::generator_settings(&spec.settings).unwrap_or(spec.settings);
             return Ok(Some(spec));
         }
     }

@@ -139,6 +139,18 @@ impl Plan {
         seeds_for_family(self.confirm)
     }
 
+    /// Opens diverged runs again; the sweep takes their ends back once it holds the study.
+    #[must_use]
+    pub fn retry_diverged(mut self, runs_root: &Path) -> Self {
+        let stages = Stages::new(runs_root);
+        for cell in self.cells.iter_mut().filter(|cell| cell.state == RunState::Diverged) {
+            cell.state = RunState::Failed;
+            cell.missing = missing(&stages, cell.state, &cell.spec);
+            cell.lacks_generator = lacks_generator(&stages, &cell.missing, &cell.spec);
+        }
+        self
+    }
+
     /// Keeps one cell only.
     ///
     /// # Errors
@@ -245,10 +257,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
             };
             let state = run.state()?;
             let missing = missing(&stages, state, &spec);
-            let generator = &spec.stages.generator;
-            let lacks_generator = missing.contains(&StageKind::Training)
-                && !generator.is_empty()
-                && stages.published(StageKind::Training, generator).is_none();
+            let lacks_generator = lacks_generator(&stages, &missing, &spec);
             first_of.entry(spec.uid.clone()).or_insert(cells.len());
             let arm = arm.name.clone();
             cells.push(PlannedCell {
@@ -291,6 +300,13 @@ fn data_key(
         .map_err(|source| SweepError::Data { arm: arm.to_owned(), source })?;
     known.insert(path, key.clone());
     Ok(key)
+}
+
+fn lacks_generator(stages: &Stages, missing: &[StageKind], spec: &RunSpec) -> bool {
+    let key = &spec.stages.generator;
+    missing.contains(&StageKind::Training)
+        && !key.is_empty()
+        && stages.published(StageKind::Training, key).is_none()
 }
 
 fn missing(stages: &Stages, state: RunState, spec: &RunSpec) -> Vec<StageKind> {

@@ -173,6 +173,8 @@ impl Workers {
             .arg(&self.runs_root)
             .arg(verb)
             .args(target)
+            // cuBLAS repeats its bits only with a workspace of a fixed size
+            .env("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             .env("DGNET_PARENT", std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -73,6 +73,10 @@ fn compared(place: &Place) {
 fn exported(place: &Place) {
     let text = place.succeed(&["export", "tiny", "--to", "out"]);
     assert!(text.contains("final: 4 rows") && text.contains("tensorboard: 4 runs"), "{text}");
+    // a folder that holds something else is left as it is; an export is replaced
+    let refused = place.dgnet(&["export", "tiny", "--to", "."]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    place.succeed(&["export", "tiny", "--to", "out"]);
     let out = place.path().join("out");
     for name in ["runs", "final", "curves", "queries", "settings"] {
         let parquet = std::fs::read(out.join(format!("{name}.parquet"))).unwrap();

@@ -182,8 +182,8 @@ pub fn parse(bytes: &[u8]) -> Result<Tensors, Refusal> {
                 view.storage.key
             ))
         })?;
-        let size = view.elements * view.storage.dtype.bytes();
-        left = left.checked_sub(size).ok_or_else(|| {
+        let size = view.elements.checked_mul(view.storage.dtype.bytes());
+        left = size.and_then(|size| left.checked_sub(size)).ok_or_else(|| {
             Refusal::not_plain(
                 "its tensors share storages until they are many times as large as the file",
             )

@@ -4,6 +4,7 @@
 use super::super::ReportError;
 use super::super::compare::Compared;
 use super::super::design::{self, Factor, Factors, OneSetting, TwoSettings};
+use super::super::facts;
 use super::super::figures::curves::{self, Curves, Line};
 use super::super::figures::forest::{self, Forest, Row, Tone};
 use super::super::figures::response::{self, Heat, Level, Response};
@@ -256,12 +257,12 @@ pub fn cmc(data: &StudyData, strokes: &[Stroke]) -> Result<Option<Figure>, Repor
     let mut lines = Vec::new();
     for (place, arm) in data.arms.iter().enumerate() {
         let of = |seed: u64| data.hits.iter().filter(move |h| h.arm == arm.name && h.seed == seed);
-        let done = data.cells.iter().filter(|c| c.arm == arm.name && c.state == "done");
-        let curves: Vec<Vec<f64>> = done
-            .filter_map(|cell| {
-                let all: u64 = of(cell.seed).map(|h| h.queries).sum();
+        let curves: Vec<Vec<f64>> = facts::finished(data, &arm.name)
+            .into_iter()
+            .filter_map(|seed| {
+                let all: u64 = of(seed).map(|h| h.queries).sum();
                 let within =
-                    |k: u32| of(cell.seed).filter(|h| h.rank <= k).map(|h| h.queries).sum::<u64>();
+                    |k: u32| of(seed).filter(|h| h.rank <= k).map(|h| h.queries).sum::<u64>();
                 let share = |k: u32| 100.0 * within(k) as f64 / all as f64;
                 (all > 0).then(|| (1..=RANKS).map(share).collect())
             })

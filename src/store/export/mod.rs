@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 pub use self::csv::{csv, hex};
 use super::db::Db;
 use super::error::StoreError;
-use super::files::{check_name, create_folder, write_atomic};
+use super::files::{check_name, create_folder, write_atomic, write_json};
 use super::query::{Cell, Table, query_all};
 use super::run_dir::RunDir;
+
+/// Says that a folder is an export, so that a later one may replace its files.
+const MARK: &str = "export.json";
 
 /// The tables of an export: file stem and question, of the study `:study`.
 const TABLES: [(&str, &str); 5] = [
@@ -73,6 +76,23 @@ pub fn export(runs_root: &Path, study: &str, out: &Path) -> Result<Exported, Sto
     let mut db = Db::open_read(&file)?;
     let row = db.study(study)?;
     create_folder(out)?;
+    let mark = out.join(MARK);
+    let mut entries = std::fs::read_dir(out).map_err(StoreError::io("list", out))?;
+    if !mark.is_file() && entries.next().is_some() {
+        return Err(StoreError::Query {
+            reason: format!("`{}` is not empty and holds no export", out.display()),
+            hint: Some("name a new folder: files of an export replace others of their name".into()),
+        });
+    }
+    write_json(&mark, &serde_json::json!({ "study": study }))?;
+    for folder in ["tensorboard", "specs"] {
+        match std::fs::remove_dir_all(out.join(folder)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("remove", out.join(folder))(error));
+            }
+            _ => {}
+        }
+    }
     let mut exported = Exported::default();
     for (name, sql) in TABLES {
         let values = BTreeMap::from([("study".to_owned(), Cell::Text(study.to_owned()))]);
@@ -156,9 +176,8 @@ fn scalars(db: &mut Db, study: &str, curves: &Table, out: &Path) -> Result<usize
         check_name("arm", &arm)?;
         let folder: PathBuf = out.join(&arm).join(format!("seed-{seed}"));
         create_folder(&folder)?;
-        let at = begins.get(&(arm, seed)).copied().unwrap_or(0.0);
-        let name = format!("events.out.tfevents.{at:.0}.dgnet");
-        write_atomic(&folder.join(name), &events.finish())?;
+        // always one name: TensorBoard adds up all the event files of a folder
+        write_atomic(&folder.join("events.out.tfevents.0.dgnet"), &events.finish())?;
     }
     Ok(count)
 }

@@ -228,7 +228,7 @@ fn queries_gain_and_lose_by_their_mean_over_common_seeds() {
     }
     writer.study("s").unwrap();
     writer.close().unwrap();
-    let changes = Db::open_read(&Db::file(root)).unwrap().changes("s", 2).unwrap();
+    let changes = Db::open_read(&Db::file(root)).unwrap().changes("s", 2, true).unwrap();
     let told: Vec<(&str, u32, i64)> = changes
         .iter()
         .map(|row| {

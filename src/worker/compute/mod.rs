@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use tch::{Device, Kind, Tensor};
+use tch::Device;
 
 use dgnet::spec::settings::{Device as Wanted, Precision, Train};
 
@@ -13,7 +13,6 @@ unsafe extern "C" {
     fn dgnet_allow_tf32(allow: bool);
     fn dgnet_deterministic(on: bool);
     fn dgnet_autocast(cuda: bool, on: bool) -> bool;
-    fn dgnet_autocast_forget();
 }
 
 /// Why a device cannot be used.
@@ -86,7 +85,7 @@ pub fn configure(train: &Train, device: Device) {
     if device.is_cuda() {
         // SAFETY: plain setters of libtorch's global context.
         unsafe {
-            dgnet_allow_tf32(train.precision != Precision::Float32);
+            dgnet_allow_tf32(train.precision == Precision::Tf32);
             dgnet_deterministic(train.deterministic);
         }
     }
@@ -108,13 +107,8 @@ impl Autocast {
 
 impl Drop for Autocast {
     fn drop(&mut self) {
-        // SAFETY: puts the flag back; the cache belongs to this thread.
-        unsafe {
-            dgnet_autocast(self.cuda, self.before);
-            if !self.before {
-                dgnet_autocast_forget();
-            }
-        }
+        // SAFETY: puts the flag of this thread back.
+        unsafe { dgnet_autocast(self.cuda, self.before) };
     }
 }
 
@@ -145,14 +139,6 @@ impl Arithmetic {
     }
 }
 
-/// A tensor that autocast has narrowed, in 32 bits again; any other as it is.
-pub fn wide(x: &Tensor) -> Tensor {
-    match x.kind() {
-        Kind::BFloat16 | Kind::Half => x.to_kind(Kind::Float),
-        _ => x.shallow_clone(),
-    }
-}
-
 /// What computes, for the record: `cpu`, or a GPU with its model and driver.
 #[must_use]
 pub fn name(device: Device) -> String {
@@ -176,7 +162,7 @@ pub fn name(device: Device) -> String {
 mod tests {
     use tch::{Device, Kind, Tensor};
 
-    use super::{Arithmetic, device, wide};
+    use super::{Arithmetic, device};
     use dgnet::spec::settings::{Device as Wanted, Precision};
 
     #[test]
@@ -185,7 +171,6 @@ mod tests {
         let cast = Arithmetic::new(Precision::Bf16, Device::Cpu);
         let (narrow, inner) = cast.fast(|| (x.matmul(&x), cast.exact(|| x.matmul(&x))));
         assert_eq!((narrow.kind(), inner.kind()), (Kind::BFloat16, Kind::Float));
-        assert_eq!(wide(&narrow).kind(), Kind::Float);
         assert_eq!(x.matmul(&x).kind(), Kind::Float, "autocast ends with its scope");
         let plain = Arithmetic::new(Precision::Float32, Device::Cpu);
         assert_eq!(plain.fast(|| x.matmul(&x)).kind(), Kind::Float);

@@ -38,12 +38,9 @@ bool dgnet_autocast(bool cuda, bool on) {
     const bool before = at::autocast::is_autocast_enabled(kind(cuda));
     at::autocast::set_autocast_enabled(kind(cuda), on);
     at::autocast::set_autocast_dtype(kind(cuda), at::kBFloat16);
+    // a weight that was cast without a graph must not be used where one is wanted
+    at::autocast::set_autocast_cache_enabled(!on);
     return before;
-}
-
-// Forgets weights that were cast: they change with every step.
-void dgnet_autocast_forget() {
-    at::autocast::clear_cache();
 }
 
 }

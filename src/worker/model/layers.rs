@@ -256,8 +256,7 @@ impl LayerNorm {
         let size = x.size();
         let each = Some([1, 2, 3].as_slice());
         // its sums need 32 bits
-        let x =
-            &if x.kind() == Kind::BFloat16 { x.to_kind(Kind::Float) } else { x.shallow_clone() };
+        let x = &wide(x);
         let centred = x - x.mean_dim(each, true, None::<Kind>);
         let degrees = (size[1] * size[2] * size[3] - 1) as f64;
         let variance = centred.square().sum_dim_intlist(each, true, None::<Kind>) / degrees;
@@ -304,6 +303,14 @@ impl NonLocal {
 /// to the value itself is the function, and is differentiable twice for the gradient penalty.
 pub fn leaky_relu(x: &Tensor) -> Tensor {
     x.detach().leaky_relu_backward(x, LEAKY_SLOPE, false)
+}
+
+/// A tensor that autocast has narrowed, in 32 bits again; any other as it is.
+pub fn wide(x: &Tensor) -> Tensor {
+    match x.kind() {
+        Kind::BFloat16 | Kind::Half => x.to_kind(Kind::Float),
+        _ => x.shallow_clone(),
+    }
 }
 
 /// Nearest-neighbour upsampling by 2.

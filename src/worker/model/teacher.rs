@@ -5,6 +5,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::appearance::{Head, enlarge};
+use super::layers::wide;
 use super::resnet::{Resnet, out_channels};
 use super::{Norm, Pass};
 use dgnet::spec::settings::{Teacher, TeacherBatchNorm, Upsample};
@@ -51,7 +52,7 @@ impl TeacherNet {
         };
         let pass = Pass { norm, ..Pass::EVAL };
         tch::no_grad(|| {
-            let seen = |photo: &Tensor| self.forward(photo, pass).softmax(1, None::<Kind>);
+            let seen = |photo: &Tensor| wide(&self.forward(photo, pass)).softmax(1, None::<Kind>);
             (seen(photo) + seen(&photo.flip([3]))) * 0.5
         })
     }

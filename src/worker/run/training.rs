@@ -104,7 +104,6 @@ impl Session {
         }
         let trainer = Trainer::new(networks, guides, settings, job.class_count());
         let checkpoints = Checkpoints::new(dir.checkpoints());
-        load_painter(job, &trainer.networks)?;
         let mut session = Self {
             trainer,
             checkpoints,
@@ -121,6 +120,8 @@ impl Session {
         if let Some(stage) = finished {
             session.load_published(&stage)?;
         } else if !session.resume(dir)? {
+            // a checkpoint and a shared beginning hold the painter themselves
+            load_painter(job, &session.trainer.networks)?;
             session.take_over(job, &course, forks)?;
         }
         Ok(session)

@@ -5,7 +5,7 @@
 
 use tch::{Kind, Reduction, Tensor};
 
-use crate::compute::wide;
+use crate::model::layers::wide;
 use dgnet::spec::settings::TeacherLabels;
 
 /// Mean absolute difference of each half of a stacked batch; the target takes no gradient.

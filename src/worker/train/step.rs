@@ -8,11 +8,12 @@ use tch::{Device, Kind, Tensor};
 use super::gan::{adversarial, discriminator, gradient_penalty};
 use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_labels};
 use super::optim::{Adam, Flat, Sgd};
-use crate::compute::{Arithmetic, wide};
+use crate::compute::Arithmetic;
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::discriminator::Discriminator;
 use crate::model::generator::Generator;
+use crate::model::layers::wide;
 use crate::model::teacher::{TeacherNet, mean_distribution};
 use crate::model::vgg::Vgg;
 use dgnet::data::rng::Rng;
@@ -314,6 +315,8 @@ impl Trainer {
             pass = Pass::EVAL;
             codes = photos.iter().map(|x| painter.code(x, pass).detach()).collect();
         }
+        // a finished G is only looked at
+        let _no_graph = painter.is_some().then(tch::no_grad_guard);
         let appearance = Tensor::cat(&codes, 0);
         let structure = generator.structure.forward(&batch.x, pass);
         let style = generator.decoder.style(&appearance, pass);
@@ -326,7 +329,7 @@ impl Trainer {
         Forward { own: part(0), positive: part(1), swapped: part(2), appearance, structure, logits }
     }
 
-    /// D's step on real photos and detached fakes, always in full precision. Skipped where nothing
+    /// D's step on real photos and detached fakes, never in bfloat16. Skipped where nothing
     /// listens to D.
     fn discriminator_step(
         &mut self,
@@ -349,7 +352,8 @@ impl Trainer {
         (loss.detach(), penalty.detach(), judged.iter().map(Tensor::detach).collect())
     }
 
-    /// Every term of L_total; a term of weight 0 is not computed.
+    /// Every term of L_total; a term of weight 0 is not computed, but for the reconstructions, which are
+    /// always worth a look.
     fn losses(&self, batch: &Batch, forward: &Forward, plan: &StepPlan, draws: Draws) -> Losses {
         let w = &plan.weights;
         let labels = halves(&batch.labels);
@@ -471,7 +475,7 @@ impl Trainer {
                     appearance,
                     structure,
                     self.classes,
-                    images.kind(),
+                    wide(&seen.primary).kind(),
                 );
                 prim += distillation(&seen.primary, &q);
             }

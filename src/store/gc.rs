@@ -255,7 +255,7 @@ mod tests {
             let mut spec = spec("s", "full", u64::from(uid.as_bytes()[0]), uid);
             spec.stages.training = key.into();
             spec.stages.data = "dd".into();
-            spec.stages.generator = format!("g{key}");
+            spec.stages.generator = format!("e{key}");
             let run = RunDir::create(root, &spec).unwrap();
             run.set_forks(&[Fork { steps: 3, key: format!("f{key}") }]).unwrap();
             fs::create_dir(run.checkpoints()).unwrap();
@@ -277,7 +277,7 @@ mod tests {
             (StageKind::Data, "de"),
             (StageKind::Training, "a1"),
             (StageKind::Training, "c1"),
-            (StageKind::Training, "gb1"),
+            (StageKind::Training, "eb1"),
             (StageKind::Prefix, "fa1"),
             (StageKind::Prefix, "fb1"),
         ] {
@@ -288,7 +288,7 @@ mod tests {
         fs::write(root.join(".stages/training/a1.log"), b"kept").unwrap();
         fs::create_dir(root.join(".stages/training/.resume-a1")).unwrap();
         fs::create_dir(root.join(".stages/training/.resume-b1")).unwrap();
-        fs::create_dir(root.join(".stages/training/.resume-ga1")).unwrap();
+        fs::create_dir(root.join(".stages/training/.resume-ea1")).unwrap();
         let found = plan(root, false).unwrap();
         let expected = [
             (Reason::UnusedStage, "de"),

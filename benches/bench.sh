@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
-#   just bench [PART...]     parts: start rerun step draw check report store   (default: all that need no finished study)
+#   just bench [PART...]     parts: start rerun step draw check report store engine   (default: all that need no finished study)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
@@ -65,11 +65,43 @@ store() {
     note store "report of a study of 10000 runs" "$(ms 1 $dgnet --runs "$work/crowd" report crowd --out "$work/report")" ms
 }
 
+engine() {
+    # a thousand runs whose worker ends at once: what is left is the engine's own
+    local many="$work/many" one began
+    mkdir -p "$many/bin"
+    cp "$dgnet" "$many/bin/dgnet"
+    cat >"$many/bin/dgnet-worker" <<'SH'
+#!/bin/sh
+# --runs ROOT run FOLDER
+[ "$3" = run ] || exit 1
+printf '{"state":"done","reason":null,"attempt":1,"step":1,"ended_at":%s,"wall_s":0,"cpu_s":0,"peak_bytes":1}' \
+    "$(date +%s)" >"$4/end.new" && mv "$4/end.new" "$4/end.json"
+SH
+    chmod +x "$many/bin/dgnet-worker"
+    cat >"$many/many.yaml" <<'YAML'
+study: many
+seeds: 10
+data: { drawn: { ids: 12, cameras: 2, photos_min: 2, photos_max: 2, height: 48, width: 24 } }
+loss: { lambda_prim: 0 }
+teacher: { source: none }
+arms: { b: {} }
+vary:
+  - grid:
+      loss.lambda_img: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+      loss.lambda_adv: [1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7, 1.8, 1.9]
+YAML
+    one="$many/bin/dgnet --runs $many/runs sweep $many/many.yaml --no-report"
+    began=$(date +%s%N)
+    $one >/dev/null 2>&1
+    note engine "sweep of 1000 runs that do nothing, for each" "$(awk "BEGIN {print ($(date +%s%N) - $began) / 1e9}")" ms
+    note engine "the same sweep, all done" "$(ms 3 $one)" ms
+}
+
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start draw check step)
 for part in "${parts[@]}"; do
     case $part in
-    start | draw | check | step | rerun | report | store) "$part" ;;
+    start | draw | check | step | rerun | report | store | engine) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use crate::spec::devices::Slots;
 use crate::store::{Db, RunState};
 use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
@@ -28,9 +29,13 @@ pub struct Args {
     /// Only this arm; may be given more than once
     #[arg(long, value_name = "ARM")]
     pub only: Vec<String>,
-    /// Jobs at a time [default: cores / train.threads]
+    /// Jobs at a time, at most [default: as many as the devices hold; on CPUs cores / train.threads]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Where to train, instead of `devices` of the study: cuda:0,cuda:1 (as many runs as memory holds)
+    /// or cuda:0=2 (two at a time)
+    #[arg(long, value_name = "LIST", value_parser = Devices::parse)]
+    pub devices: Option<Devices>,
     /// Train runs of this state anew too; failed ones always are
     #[arg(long, value_name = "STATE", value_enum)]
     pub retry: Vec<Retry>,
@@ -43,12 +48,25 @@ pub struct Args {
     /// Stop after this time, resumably: 90s, 30m, 8h, 2d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub max_time: Option<Duration>,
+    /// Stop when this sweep has trained so many steps, resumably
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_steps: Option<u64>,
     /// Do not write the report
     #[arg(long)]
     pub no_report: bool,
     /// Folder of the report [default: reports/<study>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Devices as one argument.
+#[derive(Debug, Clone)]
+pub struct Devices(Vec<Slots>);
+
+impl Devices {
+    fn parse(text: &str) -> Result<Self, String> {
+        Slots::parse(text).map(Self)
+    }
 }
 
 /// A state that `--retry` names.
@@ -99,7 +117,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let options = Options {
         jobs: args.jobs.map(usize::from),
         max_failures: if args.fail_fast { Some(1) } else { failures },
+        devices: args.devices.as_ref().map(|devices| devices.0.clone()).unwrap_or_default(),
         time: args.max_time,
+        steps: args.max_steps,
     };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;

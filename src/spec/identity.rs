@@ -61,6 +61,10 @@ pub fn active(settings: &Settings) -> Settings {
         a.augment.erasing_area = usual.erasing_area;
         a.augment.erasing_aspect = usual.erasing_aspect;
     }
+    if let Device::Cuda(_) = a.train.device {
+        // which card does not matter, only that it is one
+        a.train.device = Device::Cuda(0);
+    }
     if a.train.device == Device::Cpu {
         // both are about GPUs
         a.train.deterministic = usual.deterministic;

@@ -1,6 +1,7 @@
 //! What an experiment is, as plain data: study files, their settings, resolution, validation and
 //! identity. Reads YAML and nothing else; tensors, databases and the command line never appear here.
 
+pub mod devices;
 pub mod error;
 mod fields;
 pub mod identity;

@@ -1,6 +1,7 @@
 //! The JSON schema of a study file, made from the types so that it cannot drift: editors complete and
 //! check with it. The program itself does not validate by it.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use schemars::{JsonSchema, schema_for};
@@ -32,6 +33,9 @@ struct StudyKeys {
     baseline: Option<String>,
     /// Arms whose comparisons form the corrected family; the others are exploratory.
     confirm: Option<Vec<String>>,
+    /// Where runs may train: GPUs, each with as many runs as its memory holds, or a map from each to its
+    /// number of runs. Without it: `train.device`, cores / `train.threads` runs at a time.
+    devices: Option<Devices>,
     /// Name -> what the arm changes, as dotted names or nested maps.
     arms: Option<Map<String, Json>>,
     /// Rules that make more arms.
@@ -78,6 +82,19 @@ enum Seeds {
     Count(#[schemars(range(min = 1, max = 10_000))] u32),
     /// A list.
     List(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<u64>),
+}
+
+/// Devices as written.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used; `devices` reads them with their places")]
+enum Devices {
+    /// One.
+    One(String),
+    /// Several; as many runs on each as its memory holds.
+    List(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<String>),
+    /// Device -> runs at a time.
+    Counted(BTreeMap<String, u32>),
 }
 
 /// The keys of a study file that are not settings.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::devices::Slots;
 use super::error::SpecError;
 use super::identity;
-use super::resolve::{self, Base, Layer, Layers};
+use super::resolve::{self, Base, Layer, Layers, Setting};
 use super::schema::study_keys;
-use super::settings::Settings;
+use super::settings::{Device, Settings};
 use super::validate;
 use super::vary;
 use super::written::{Keys, WrittenArm};
@@ -47,6 +48,8 @@ pub struct Study {
     pub baseline: String,
     /// Arms whose comparisons form the corrected family.
     pub confirm: Vec<String>,
+    /// Where its runs may train; empty for `train.device` of each.
+    pub devices: Vec<Slots>,
     /// Arms in the order of the file; never empty.
     pub arms: Vec<Arm>,
     /// What is allowed but probably not meant, for `plan` to show.
@@ -88,6 +91,12 @@ impl Study {
             }
         }
         layer.append(&mut own);
+        if let Some((slots, at)) = &keys.devices
+            && let Device::Cuda(_) = slots[0].device
+        {
+            let class = Setting { value: Json::from("cuda"), at: at.clone() };
+            layer.entry("train.device".to_owned()).or_insert(class);
+        }
         finish(keys, path, source, &layer, &sets)
     }
 
@@ -215,6 +224,7 @@ fn finish(
         seeds: keys.seeds.unwrap_or_else(|| (1..=DEFAULT_SEEDS).collect()),
         baseline,
         confirm,
+        devices: keys.devices.map(|(slots, _)| slots).unwrap_or_default(),
         arms,
         notes,
     })

@@ -52,6 +52,30 @@ fn arms(lines: &str) -> Study {
     load(&format!("study: s\narms:\n{lines}")).unwrap()
 }
 
+#[test]
+fn devices_say_where_runs_train_and_not_what_they_are() {
+    let gpu = load(&with("devices: { cuda:0: 2, cuda:1: 1 }")).unwrap();
+    assert_eq!((gpu.devices[0].runs, gpu.devices[1].runs), (Some(2), Some(1)));
+    assert_eq!(gpu.arms[0].settings.train.device.to_string(), "cuda:0");
+    assert!(gpu.arms[0].origins["train.device"].ends_with(":3"), "{:?}", gpu.arms[0].origins);
+    let other = load(&with("train.device: cuda:5")).unwrap();
+    let id = |study: &Study| super::identity::run_uid(&study.arms[0].settings, 1, "d");
+    assert_eq!(id(&gpu), id(&other), "the number of a card moves no number");
+    assert_ne!(id(&gpu), id(&load(&with("")).unwrap()));
+    let stated = load(&with("devices: cuda:1\ntrain.device: auto")).unwrap();
+    assert_eq!(stated.arms[0].settings.train.device.to_string(), "auto");
+    for (line, at, why) in [
+        ("devices: []", "s.yaml:3:10", "expected devices, found a list"),
+        ("devices: [cuda:0, tpu]", "s.yaml:3:19", "`tpu` is no device"),
+        ("devices: [cuda:0, cpu]", "s.yaml:3:10", "different bits"),
+        ("devices: { cuda:0: 0 }", "s.yaml:3:20", "a number of runs from 1 to 64"),
+        ("devices: [cuda:0, cuda:0]", "s.yaml:3:10", "listed twice"),
+    ] {
+        let text = refused(&with(line));
+        assert!(text.contains(at) && text.contains(why), "{line}: {text}");
+    }
+}
+
 fn experiments() -> PathBuf {
     // The checkout that these sources lie in, wherever the tests are built.
     let here = fs::canonicalize(file!())

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::devices::{self, Slots};
 use super::error::SpecError;
 use super::fields::{fields, sections};
 use super::metrics::{self, Direction};
@@ -24,6 +25,7 @@ pub(crate) struct Keys {
     pub equal_within: Option<f64>,
     pub baseline: Option<(String, Place)>,
     pub confirm: Vec<(String, Place)>,
+    pub devices: Option<(Vec<Slots>, Place)>,
     pub arms: Vec<WrittenArm>,
     pub arms_at: Option<Place>,
     /// Arms that `vary` makes.
@@ -54,6 +56,10 @@ impl Keys {
             "equal_within" => self.equal_within = Some(read_equal_within(&entry.node)?),
             "baseline" => self.baseline = Some((text(entry)?, at.clone())),
             "confirm" => self.confirm = read_confirm(entry)?,
+            "devices" => {
+                let slots = devices::read(&entry.node)?;
+                self.devices = Some((slots, entry.at.clone()));
+            }
             "arms" => {
                 self.arms_at = Some(entry.at.clone());
                 self.arms = read_arms(&entry.node)?;

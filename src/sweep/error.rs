@@ -31,6 +31,18 @@ pub enum SweepError {
         /// What there is.
         known: String,
     },
+    /// A run would train on another class of device than its settings say.
+    #[error(
+        "arm `{arm}` says `train.device: {own}`, and `{device}` is where runs are to train\n  hint: CPU and GPU give different bits, so the settings decide: `train.device: {device}` in the study"
+    )]
+    Device {
+        /// The arm.
+        arm: String,
+        /// Its device.
+        own: String,
+        /// Where it would go.
+        device: String,
+    },
     /// The worker executable is not there.
     #[error(
         "the worker `{}` is not there\n  hint: `cargo build --bins` builds it beside `dgnet`; `./just sweep` does that by itself",

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::error::SweepError;
 use super::plan::{Plan, needs_teacher};
 use super::process::Work;
 use super::scheduler::{Job, JobKind};
-use crate::spec::settings::Mode;
+use super::slots::Places;
+use crate::spec::devices::Slots;
+use crate::spec::settings::{Device, Mode};
 use crate::store::StageKind;
 
 /// A job, what it works on, and which others take about as long.
@@ -36,17 +39,23 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
     let mut trainings: BTreeMap<String, usize> = BTreeMap::new();
     for cell in open {
         let (spec, mut after) = (&cell.spec, Vec::new());
-        let (mut teacher, mut beginning) = (None, None);
+        let train = &spec.settings.train;
+        let batch = place(cell.seed).unwrap_or(0);
+        // a teacher's epoch takes about as long as a step of everything
+        let teaching = u64::from(spec.settings.teacher.epochs);
+        let (mut teacher, mut beginning, mut taken_over) = (None, None, 0);
         if cell.missing.contains(&StageKind::Data) {
             let key = spec.stages.data.clone();
             let label = "the drawn people".to_owned();
             let work = Work::Data(Box::new(spec.settings.data.drawn.clone()));
-            after.push(add(Job { kind: JobKind::Data, key, label, after: vec![] }, work, "data"));
+            let job = Job { kind: JobKind::Data, key, label, after: vec![], batch, cost: 1 };
+            after.push(add(job, work, "data"));
         }
         if needs_teacher(spec) && cell.missing.contains(&StageKind::Teacher) {
             let key = spec.stages.teacher.clone();
             let label = format!("teacher of seed {}", cell.seed);
-            let job = Job { kind: JobKind::Teacher, key, label, after: after.clone() };
+            let after = after.clone();
+            let job = Job { kind: JobKind::Teacher, key, label, after, batch, cost: teaching };
             teacher = Some(add(job, Work::Teacher(cell.run.clone()), "teacher"));
         }
         if cell.lacks_generator {
@@ -54,13 +63,17 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             let own = trainings.get(&key).copied();
             after.push(own.unwrap_or_else(|| {
                 let label = format!("generator of seed {}", cell.seed);
-                let job = Job { kind: JobKind::Generator, key, label, after: after.clone() };
+                let (after, cost) = (after.clone(), train.steps);
+                let job = Job { kind: JobKind::Generator, key, label, after, batch, cost };
                 add(job, Work::Generator(cell.run.clone()), "joint")
             }));
         }
         // shorter ones come first, so the last one added is the one to wait for
         for (at, fork) in plan.forks.iter().enumerate() {
             let mine = fork.cells.iter().any(|&at| plan.cells[at].spec.uid == spec.uid);
+            if mine {
+                taken_over = fork.steps;
+            }
             if !mine || fork.published {
                 continue;
             }
@@ -69,7 +82,8 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             after.extend(teacher.filter(|_| fork.asks_teacher));
             let label =
                 format!("steps 1-{} of {} runs, seed {}", fork.steps, fork.cells.len(), cell.seed);
-            let job = Job { kind: JobKind::Prefix, key: fork.key.clone(), label, after };
+            let (key, cost) = (fork.key.clone(), fork.adds);
+            let job = Job { kind: JobKind::Prefix, key, label, after, batch, cost };
             let work = Work::Prefix(cell.run.clone(), fork.steps);
             let job = add(job, work, "beginning");
             trained.insert(at, job);
@@ -78,20 +92,60 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
         after.extend(teacher);
         after.extend(beginning);
         let label = format!("{} seed {}", cell.arm, cell.seed);
-        let job = Job { kind: JobKind::Run, key: spec.uid.clone(), label, after };
-        let class = match spec.settings.train.mode {
-            Mode::Joint => "joint",
-            Mode::TeacherOnly => "teacher_only",
+        let (class, cost) = match train.mode {
+            Mode::Joint => ("joint", train.steps.saturating_sub(taken_over)),
+            Mode::TeacherOnly => ("teacher_only", 1),
         };
+        let job = Job { kind: JobKind::Run, key: spec.uid.clone(), label, after, batch, cost };
         let job = add(job, Work::Run(cell.run.clone()), class);
         trainings.insert(spec.stages.training.clone(), job);
     }
     tasks
 }
 
-/// How many jobs run at a time when the user does not say: every core busy, none twice.
-pub(super) fn default_slots(plan: &Plan) -> usize {
+/// Where the jobs run and how many at a time: on the devices that are asked for, else on those of the
+/// study, else on the runs' own `train.device`; on a CPU with every core busy and none twice.
+///
+/// # Errors
+/// [`SweepError::Device`] where a run that the CPU is to train would go to a GPU, or the other way round.
+pub(super) fn places(
+    plan: &Plan,
+    asked: &[Slots],
+    most: Option<usize>,
+) -> Result<Places, SweepError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = plan.open_runs().iter().map(|cell| cell.spec.settings.train.threads).max();
-    (cores / threads.unwrap_or(1).max(1) as usize).max(1)
+    let open = plan.open_runs();
+    let threads = open.iter().map(|cell| cell.spec.settings.train.threads).max();
+    let per_cpu = (cores / threads.unwrap_or(1).max(1) as usize).max(1);
+    let mut devices = if asked.is_empty() { plan.devices.clone() } else { asked.to_vec() };
+    if devices.is_empty()
+        && let Some(gpu) =
+            open.iter().map(|cell| cell.spec.settings.train.device).find(|device| is_gpu(*device))
+    {
+        devices.push(Slots { device: gpu, runs: None });
+    }
+    let Some(first) = devices.first() else {
+        return Ok(Places::plain(most.unwrap_or(per_cpu)));
+    };
+    let elsewhere = open.iter().find(|cell| {
+        let own = cell.spec.settings.train.device;
+        own != Device::Auto && is_gpu(own) != is_gpu(first.device)
+    });
+    if let Some(cell) = elsewhere {
+        return Err(SweepError::Device {
+            arm: cell.arm.clone(),
+            own: cell.spec.settings.train.device.to_string(),
+            device: first.device.to_string(),
+        });
+    }
+    Ok(Places::on(&devices, most, per_cpu))
 }
+
+fn is_gpu(device: Device) -> bool {
+    matches!(device, Device::Cuda(_))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+#[path = "jobs_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod scheduler;
+mod slots;
 mod study_run;
 
 pub use error::SweepError;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
 use crate::data::fingerprint;
+use crate::spec::devices::Slots;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
 use crate::spec::{Study, identity};
 use crate::store::records::{ArmRecord, CellRecord, RunSpec, StageKeys, StudyRecord};
@@ -77,6 +78,8 @@ pub struct Plan {
     pub shared: Vec<(StageKind, String, usize)>,
     /// Beginnings of trainings that are made once for several runs.
     pub forks: Vec<PlannedFork>,
+    /// Where its runs may train; empty for `train.device` of each.
+    pub devices: Vec<Slots>,
     /// The study as its folder records it.
     pub record: StudyRecord,
     /// What is allowed but probably not meant.
@@ -279,6 +282,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         shared: shared(&cells),
         forks: forks::forks(&cells, &stages),
         record: record(study, &cells),
+        devices: study.devices.clone(),
         notes: study.notes.clone(),
         cells,
     })
@@ -418,6 +422,7 @@ mod tests {
             seeds: seeds.to_vec(),
             baseline: "full".into(),
             confirm: vec![],
+            devices: vec![],
             arms: arms.collect(),
             notes: vec![],
         }

@@ -1,6 +1,7 @@
 //! Worker processes and the drawing of data: the executor behind the scheduler. Reads how a worker ended
 //! from its exit status and its run folder; trains nothing itself.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom};
@@ -10,14 +11,15 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::error::SweepError;
 use super::scheduler::{Executor, Job, JobState, Outcome, Wish};
+use super::slots::Places;
 use crate::data::drawn;
-use crate::spec::settings::Drawn;
+use crate::spec::settings::{Device, Drawn};
 use crate::store::records::{EndState, Heartbeat};
 use crate::store::run_dir::read_heartbeat;
 use crate::store::{RunDir, RunLock, RunState, StageKind, Stages};
@@ -26,8 +28,10 @@ use crate::store::{RunDir, RunLock, RunState, StageKind, Stages};
 const WORKER: &str = "dgnet-worker";
 /// Lines of a worker's standard error that a reason quotes.
 const QUOTED_LINES: usize = 6;
-/// Time between two looks at running jobs.
-pub const ROUND: Duration = Duration::from_millis(100);
+/// Time between two looks at running jobs: short against a worker's start, long against a look.
+pub const ROUND: Duration = Duration::from_millis(10);
+/// Time between two looks at a folder that another process works in.
+const LOOK_ELSEWHERE_EVERY: Duration = Duration::from_millis(250);
 
 /// What a job works on.
 #[derive(Debug, Clone)]
@@ -52,6 +56,9 @@ pub struct Workers {
     stages: Stages,
     jobs: Vec<(Job, Work)>,
     running: Vec<Option<Running>>,
+    places: Places,
+    /// The slot of every running job.
+    slot_of: BTreeMap<usize, usize>,
 }
 
 #[derive(Debug)]
@@ -61,8 +68,8 @@ enum Running {
         /// Length of its log when it started: what came before is of earlier attempts.
         log_from: u64,
     },
-    /// Another sweep's worker is at it; wait for what becomes of it.
-    Elsewhere,
+    /// Another sweep's worker is at it; wait for what becomes of it, looking now and then.
+    Elsewhere(Instant),
     Thread {
         handle: Option<JoinHandle<Result<(), String>>>,
         drawn: Arc<(AtomicU64, AtomicU64)>,
@@ -81,8 +88,13 @@ pub fn worker_executable() -> Result<PathBuf, SweepError> {
 }
 
 impl Workers {
-    /// An executor for these jobs.
-    pub fn new(runs_root: &Path, executable: PathBuf, jobs: Vec<(Job, Work)>) -> Self {
+    /// An executor for these jobs, which run in these slots.
+    pub fn new(
+        runs_root: &Path,
+        executable: PathBuf,
+        jobs: Vec<(Job, Work)>,
+        places: Places,
+    ) -> Self {
         let running = jobs.iter().map(|_| None).collect();
         Self {
             runs_root: runs_root.to_owned(),
@@ -90,6 +102,8 @@ impl Workers {
             stages: Stages::new(runs_root),
             jobs,
             running,
+            places,
+            slot_of: BTreeMap::new(),
         }
     }
 
@@ -143,7 +157,7 @@ impl Workers {
         }
     }
 
-    fn spawn(&self, job: usize) -> Result<Running, String> {
+    fn spawn(&self, job: usize, device: Option<Device>) -> Result<Running, String> {
         let by_spec = |run: &RunDir| vec!["--job".into(), run.spec_file().into_os_string()];
         let (verb, target): (_, Vec<OsString>) = match &self.jobs[job].1 {
             Work::Run(run) => ("run", vec![run.path().into()]),
@@ -168,9 +182,11 @@ impl Workers {
             .append(true)
             .open(&log)
             .map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
+        let device = device.map(|device| format!("--device={device}"));
         Command::new(&self.executable)
             .arg("--runs")
             .arg(&self.runs_root)
+            .args(device)
             .arg(verb)
             .args(target)
             // cuBLAS repeats its bits only with a workspace of a fixed size
@@ -218,7 +234,7 @@ impl Workers {
         match (&self.jobs[job].1, status.code()) {
             (_, Some(130)) => Some(Outcome::Interrupted),
             (_, Some(4)) => {
-                self.running[job] = Some(Running::Elsewhere);
+                self.running[job] = Some(Running::Elsewhere(Instant::now()));
                 None
             }
             (Work::Run(run), _) => {
@@ -240,24 +256,12 @@ impl Workers {
             _ => Some(Outcome::Died(death(status, &quote()))),
         }
     }
-}
 
-impl Executor for Workers {
-    fn start(&mut self, job: usize) -> Result<(), String> {
-        let started = match self.jobs[job].1.clone() {
-            Work::Data(settings) => self.draw(job, &settings),
-            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Run(_) => {
-                self.spawn(job)?
-            }
-        };
-        self.running[job] = Some(started);
-        Ok(())
-    }
-
-    fn poll(&mut self, job: usize) -> Option<Outcome> {
+    /// How a job ended, if it did.
+    fn look(&mut self, job: usize) -> Option<Outcome> {
         // let go of by `stop`
         let Some(running) = self.running[job].as_mut() else { return Some(Outcome::Interrupted) };
-        let outcome = match running {
+        match running {
             Running::Process { child, log_from } => match (child.try_wait(), *log_from) {
                 (Ok(None), _) => None,
                 (Ok(Some(status)), log_from) => self.outcome(job, status, log_from),
@@ -265,10 +269,14 @@ impl Executor for Workers {
                     Some(Outcome::Died(format!("its worker cannot be watched: {error}")))
                 }
             },
-            Running::Elsewhere => match &self.jobs[job].1 {
-                Work::Run(run) => elsewhere(run),
-                _ => self.stage_elsewhere(job),
-            },
+            Running::Elsewhere(looked) if looked.elapsed() < LOOK_ELSEWHERE_EVERY => None,
+            Running::Elsewhere(looked) => {
+                *looked = Instant::now();
+                match &self.jobs[job].1 {
+                    Work::Run(run) => elsewhere(run),
+                    _ => self.stage_elsewhere(job),
+                }
+            }
             Running::Thread { handle, .. } => {
                 if handle.as_ref().is_some_and(|handle| !handle.is_finished()) {
                     return None;
@@ -279,9 +287,35 @@ impl Executor for Workers {
                     Some(Err(_)) => Outcome::Failed("internal error: the drawing panicked".into()),
                 })
             }
+        }
+    }
+}
+
+impl Executor for Workers {
+    fn admits(&mut self, slot: usize) -> bool {
+        self.places.admits(slot, Instant::now())
+    }
+
+    fn start(&mut self, job: usize, slot: usize) -> Result<(), String> {
+        let started = match self.jobs[job].1.clone() {
+            Work::Data(settings) => self.draw(job, &settings),
+            Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Run(_) => {
+                self.spawn(job, self.places.device(slot))?
+            }
         };
+        self.running[job] = Some(started);
+        self.slot_of.insert(job, slot);
+        self.places.started(slot, Instant::now());
+        Ok(())
+    }
+
+    fn poll(&mut self, job: usize) -> Option<Outcome> {
+        let outcome = self.look(job);
         if outcome.is_some() {
             self.running[job] = None;
+            if let Some(slot) = self.slot_of.remove(&job) {
+                self.places.ended(slot);
+            }
         }
         outcome
     }
@@ -292,7 +326,7 @@ impl Executor for Workers {
             let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
             // a worker that is gone already needs no signal
             let _ = pid.map(|pid| kill_process_group(pid, signal));
-        } else if at_once || matches!(self.running[job], Some(Running::Elsewhere)) {
+        } else if at_once || matches!(self.running[job], Some(Running::Elsewhere(_))) {
             // a thread ends with this process, and leaves nothing that counts as a stage
             self.running[job] = None;
         }

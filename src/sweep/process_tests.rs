@@ -15,10 +15,20 @@ fn worker(folder: &Path, script: &str) -> PathBuf {
 
 fn one_run(root: &Path, script: &str) -> (Workers, RunDir, Vec<Job>) {
     let run = RunDir::create(root, &spec("s", "full", 1, "aaaaaaaa")).unwrap();
-    let job =
-        Job { kind: JobKind::Run, key: "aa".into(), label: "full seed 1".into(), after: vec![] };
-    let workers =
-        Workers::new(root, worker(root, script), vec![(job.clone(), Work::Run(run.clone()))]);
+    let job = Job {
+        kind: JobKind::Run,
+        key: "aa".into(),
+        label: "full seed 1".into(),
+        after: vec![],
+        batch: 0,
+        cost: 1,
+    };
+    let workers = Workers::new(
+        root,
+        worker(root, script),
+        vec![(job.clone(), Work::Run(run.clone()))],
+        Places::plain(1),
+    );
     (workers, run, vec![job])
 }
 
@@ -64,7 +74,7 @@ fn a_stop_reaches_the_worker_and_a_deaf_one_is_killed() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let (mut workers, _, _) = one_run(folder.path(), script);
-        workers.start(0).unwrap();
+        workers.start(0, 0).unwrap();
         std::thread::sleep(Duration::from_millis(200));
         assert_eq!(workers.poll(0), None);
         workers.stop(0, at_once);
@@ -93,9 +103,16 @@ fn a_missing_worker_fails_the_run_with_a_reason() {
 fn data_is_drawn_once_and_published() {
     let folder = tempfile::tempdir().unwrap();
     let drawn = Drawn { ids: 4, cameras: 2, height: 32, width: 16, ..Drawn::default() };
-    let job = Job { kind: JobKind::Data, key: "ab".into(), label: "data".into(), after: vec![] };
+    let job = Job {
+        kind: JobKind::Data,
+        key: "ab".into(),
+        label: "data".into(),
+        after: vec![],
+        batch: 0,
+        cost: 1,
+    };
     let work = vec![(job.clone(), Work::Data(Box::new(drawn)))];
-    let mut workers = Workers::new(folder.path(), "none".into(), work);
+    let mut workers = Workers::new(folder.path(), "none".into(), work, Places::plain(1));
     assert_eq!(run_jobs(&[job], 1, &mut workers), [JobState::Done]);
     let path = Stages::new(folder.path()).published(StageKind::Data, "ab").unwrap();
     assert!(path.join("bounding_box_train").is_dir());
@@ -110,19 +127,23 @@ fn a_teacher_that_another_sweep_trains_is_waited_for() {
         key: "ab".into(),
         label: "teacher of seed 1".into(),
         after: vec![],
+        batch: 0,
+        cost: 1,
     };
     let stages = Stages::new(folder.path());
     let resume = stages.resume_dir(StageKind::Teacher, "ab");
     std::fs::create_dir_all(&resume).unwrap();
     let lock = RunLock::acquire(&resume).unwrap().unwrap();
     let script = worker(folder.path(), "exit 4");
-    let mut workers = Workers::new(folder.path(), script, vec![(job, Work::Teacher(run))]);
-    workers.start(0).unwrap();
+    let mut workers =
+        Workers::new(folder.path(), script, vec![(job, Work::Teacher(run))], Places::plain(1));
+    workers.start(0, 0).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..3 {
         assert_eq!(workers.poll(0), None, "its lock is held");
     }
     stages.publish(stages.work(StageKind::Teacher, "ab").unwrap()).unwrap();
     drop(lock);
+    std::thread::sleep(LOOK_ELSEWHERE_EVERY);
     assert_eq!(workers.poll(0), Some(Outcome::Done));
 }

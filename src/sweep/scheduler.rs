@@ -1,6 +1,8 @@
 //! Which job runs when: dependencies, slots, retries, stopping. Knows nothing of processes, files or
 //! training; an [`Executor`] does the work, so that tests need no worker.
 
+use std::cmp::Reverse;
+
 /// A job has this many chances to die before it is given up.
 pub const TRIES: u32 = 3;
 
@@ -30,6 +32,10 @@ pub struct Job {
     pub label: String,
     /// Indices of the jobs that must be done before.
     pub after: Vec<usize>,
+    /// Jobs of an earlier batch (of the seeds, one a batch) go first, so that arms can be compared early.
+    pub batch: usize,
+    /// How long it takes against the others, in steps.
+    pub cost: u64,
 }
 
 /// How an attempt at a job ended.
@@ -85,11 +91,16 @@ pub enum Wish {
 
 /// Does the work of jobs, named by their index.
 pub trait Executor {
-    /// Starts a job, again after it died.
+    /// Whether a slot can take another job now; a device may be short of memory.
+    fn admits(&mut self, slot: usize) -> bool {
+        let _ = slot;
+        true
+    }
+    /// Starts a job in a slot that is free, again after it died.
     ///
     /// # Errors
     /// A reason why it can never start.
-    fn start(&mut self, job: usize) -> Result<(), String>;
+    fn start(&mut self, job: usize, slot: usize) -> Result<(), String>;
     /// How a running job ended; `None` while it runs.
     fn poll(&mut self, job: usize) -> Option<Outcome>;
     /// Asks a running job to stop, or ends it.
@@ -100,21 +111,25 @@ pub trait Executor {
     fn round(&mut self, states: &[JobState]) -> Wish;
 }
 
-/// Runs all jobs, at most `slots` at a time, in the order given as far as their dependencies allow.
+/// Runs all jobs, at most `slots` at a time: batch by batch, in each the longest chain of jobs first, as
+/// far as their dependencies allow. No slot waits for a batch to end.
 ///
 /// One failed job stops only those that need it.
 pub fn run(jobs: &[Job], slots: usize, executor: &mut dyn Executor) -> Vec<JobState> {
     let mut schedule = Schedule {
         jobs,
+        order: order(jobs),
         states: vec![JobState::Waiting; jobs.len()],
         tries: vec![0; jobs.len()],
+        slots: vec![None; slots.max(1)],
+        changed: true,
+        none_ready: false,
         wish: Wish::Go,
     };
     loop {
         schedule.poll(executor);
         if schedule.wish == Wish::Go {
-            schedule.fail_dependants(executor);
-            schedule.start(slots.max(1), executor);
+            schedule.go_on(executor);
         }
         if schedule.is_over() {
             break;
@@ -135,16 +150,40 @@ pub fn run(jobs: &[Job], slots: usize, executor: &mut dyn Executor) -> Vec<JobSt
     schedule.states
 }
 
+/// Jobs in the order in which they should start: by batch, then by the time that they and the longest
+/// chain of jobs waiting for them take, then as given.
+fn order(jobs: &[Job]) -> Vec<usize> {
+    let mut chains: Vec<u64> = jobs.iter().map(|job| job.cost).collect();
+    // what a job waits for comes before it in the list
+    for at in (0..jobs.len()).rev() {
+        for &needed in &jobs[at].after {
+            chains[needed] = chains[needed].max(jobs[needed].cost + chains[at]);
+        }
+    }
+    let mut order: Vec<usize> = (0..jobs.len()).collect();
+    order.sort_by_key(|&at| (jobs[at].batch, Reverse(chains[at]), at));
+    order
+}
+
 struct Schedule<'a> {
     jobs: &'a [Job],
+    /// Jobs that may still have to start, most urgent first.
+    order: Vec<usize>,
     states: Vec<JobState>,
     tries: Vec<u32>,
+    /// What runs where.
+    slots: Vec<Option<usize>>,
+    /// Whether a job ended since the last look at those that wait: only then can another be ready, and
+    /// looking at a hundred thousand takes a while.
+    changed: bool,
+    /// Whether the last look found none to start.
+    none_ready: bool,
     wish: Wish,
 }
 
 impl Schedule<'_> {
     fn running(&self) -> Vec<usize> {
-        (0..self.jobs.len()).filter(|job| self.states[*job] == JobState::Running).collect()
+        self.slots.iter().copied().flatten().collect()
     }
 
     fn is_help(&self, job: usize) -> bool {
@@ -157,8 +196,11 @@ impl Schedule<'_> {
     }
 
     fn poll(&mut self, executor: &mut dyn Executor) {
-        for job in self.running() {
+        for slot in 0..self.slots.len() {
+            let Some(job) = self.slots[slot] else { continue };
             let Some(outcome) = executor.poll(job) else { continue };
+            self.slots[slot] = None;
+            self.changed = true;
             self.states[job] = match outcome {
                 Outcome::Done => JobState::Done,
                 Outcome::Failed(reason) => JobState::Failed(reason),
@@ -173,6 +215,24 @@ impl Schedule<'_> {
                     JobState::Failed(reason)
                 }
             };
+        }
+    }
+
+    /// Gives up what can never start and fills the free slots.
+    fn go_on(&mut self, executor: &mut dyn Executor) {
+        if std::mem::take(&mut self.changed) {
+            self.fail_dependants(executor);
+            let states = &self.states;
+            self.order.retain(|job| !states[*job].is_over());
+            self.none_ready = false;
+        }
+        for slot in 0..self.slots.len() {
+            if self.none_ready {
+                break;
+            }
+            if self.slots[slot].is_none() && executor.admits(slot) {
+                self.start_one(slot, executor);
+            }
         }
     }
 
@@ -200,31 +260,31 @@ impl Schedule<'_> {
         }
     }
 
-    fn start(&mut self, slots: usize, executor: &mut dyn Executor) {
-        let mut free = slots.saturating_sub(self.running().len());
-        for job in 0..self.jobs.len() {
-            let ready = self.states[job] == JobState::Waiting
-                && self.jobs[job].after.iter().all(|needed| {
-                    let state = &self.states[*needed];
-                    *state == JobState::Done || self.is_help(*needed) && state.is_over()
-                });
-            if free == 0 {
-                break;
+    fn is_ready(&self, job: usize) -> bool {
+        self.states[job] == JobState::Waiting
+            && self.jobs[job].after.iter().all(|needed| {
+                let state = &self.states[*needed];
+                *state == JobState::Done || self.is_help(*needed) && state.is_over()
+            })
+    }
+
+    fn start_one(&mut self, slot: usize, executor: &mut dyn Executor) {
+        let Some(job) = self.order.iter().copied().find(|job| self.is_ready(*job)) else {
+            self.none_ready = true;
+            return;
+        };
+        self.tries[job] += 1;
+        self.states[job] = match executor.start(job, slot) {
+            Ok(()) => {
+                self.slots[slot] = Some(job);
+                JobState::Running
             }
-            if ready {
-                self.tries[job] += 1;
-                self.states[job] = match executor.start(job) {
-                    Ok(()) => {
-                        free -= 1;
-                        JobState::Running
-                    }
-                    Err(reason) => {
-                        executor.give_up(job, &reason);
-                        JobState::Failed(reason)
-                    }
-                };
+            Err(reason) => {
+                executor.give_up(job, &reason);
+                self.changed = true;
+                JobState::Failed(reason)
             }
-        }
+        };
     }
 }
 
@@ -246,10 +306,15 @@ mod tests {
         wishes: Vec<Wish>,
         /// Whether jobs take no notice of a gentle stop.
         deaf: bool,
+        /// Whether only the first slot is admitted.
+        short_of_memory: bool,
     }
 
     impl Executor for Fake {
-        fn start(&mut self, job: usize) -> Result<(), String> {
+        fn admits(&mut self, slot: usize) -> bool {
+            slot == 0 || !self.short_of_memory
+        }
+        fn start(&mut self, job: usize, _slot: usize) -> Result<(), String> {
             self.log.push(format!("start {job}"));
             let script = self.script.entry(job).or_default();
             let outcome = if script.is_empty() { Outcome::Done } else { script.remove(0) };
@@ -282,7 +347,28 @@ mod tests {
     }
 
     fn job(label: &str, after: &[usize]) -> Job {
-        Job { kind: JobKind::Run, key: label.into(), label: label.into(), after: after.to_vec() }
+        let (key, label, after) = (label.into(), label.into(), after.to_vec());
+        Job { kind: JobKind::Run, key, label, after, batch: 0, cost: 1 }
+    }
+
+    #[test]
+    fn the_longest_chain_of_the_earliest_seed_goes_first() {
+        let with = |batch, cost, job: Job| Job { batch, cost, ..job };
+        let jobs = [
+            with(0, 5, job("teacher", &[])),
+            with(0, 20, job("short", &[])),
+            with(0, 30, job("long", &[])),
+            with(0, 10, job("taught, longest with its teacher", &[0, 4])),
+            with(0, 25, job("its beginning", &[])),
+            with(1, 99, job("of the next seed", &[])),
+        ];
+        let mut fake = Fake::default();
+        run(&jobs, 1, &mut fake);
+        assert_eq!(fake.log.join(" "), "start 4 start 2 start 1 start 0 start 3 start 5");
+        let mut fake = Fake { short_of_memory: true, ..Fake::default() };
+        let states = run(&jobs, 3, &mut fake);
+        assert_eq!(fake.most, 1, "slots beyond the first were not admitted");
+        assert!(states.iter().all(|state| *state == JobState::Done));
     }
 
     #[test]

@@ -12,13 +12,14 @@ use signal_hook::iterator::Signals;
 
 use super::error::SweepError;
 use super::indexing::Indexing;
-use super::jobs::{Task, default_slots, tasks};
+use super::jobs::{Task, places, tasks};
 use super::plan::Plan;
 use super::process::{ROUND, Workers, worker_executable};
 use super::progress::{Progress, Seen, duration};
 use super::scheduler::{self, Executor, Job, JobKind, JobState, Outcome, Wish};
+use crate::spec::devices::Slots;
 use crate::store::files::create_folder;
-use crate::store::records::Fork;
+use crate::store::records::{Fork, Heartbeat};
 use crate::store::{RunDir, RunLock, RunState, Stages, StoreError, study_dir};
 
 /// Ask for a stop: the keyboard, a batch system, a terminal that closes.
@@ -27,12 +28,16 @@ const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
 /// How to sweep.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Jobs at a time; cores / threads without it.
+    /// Jobs at a time, at most; as many as the devices hold without it.
     pub jobs: Option<usize>,
+    /// Where to train instead of where the study says.
+    pub devices: Vec<Slots>,
     /// Runs that may fail or diverge before nothing more is started.
     pub max_failures: Option<usize>,
     /// Wall time after which running workers save and stop.
     pub time: Option<Duration>,
+    /// Training steps after which running workers save and stop.
+    pub steps: Option<u64>,
 }
 
 /// How a cell stands after a sweep.
@@ -133,7 +138,8 @@ fn make(
     tasks: Vec<Task>,
     indexing: Indexing,
 ) -> Result<(Indexing, Vec<JobState>, Option<String>), SweepError> {
-    let slots = options.jobs.unwrap_or_else(|| default_slots(plan)).max(1);
+    let places = places(plan, &options.devices, options.jobs)?;
+    let slots = places.count();
     let signals = Signals::new(SIGNALS)
         .map_err(|source| SweepError::System { action: "listen for signals", source })?;
     // once this is over, signals end the program again
@@ -158,10 +164,11 @@ fn make(
     let classes = tasks.iter().map(|task| task.class).collect();
     let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
     let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
-    let workers = Workers::new(runs_root, worker_executable()?, work);
+    let workers = Workers::new(runs_root, worker_executable()?, work, places);
     let limits = Limits {
         max_failures: options.max_failures,
         until: options.time.map(|time| (Instant::now() + time, time)),
+        steps: options.steps.map(|most| (Trained::new(jobs.len()), most)),
     };
     let mut sweep =
         Sweep { workers, indexing, progress, signals, limits, stopped: None, wish: Wish::Go };
@@ -175,6 +182,44 @@ fn make(
 struct Limits {
     max_failures: Option<usize>,
     until: Option<(Instant, Duration)>,
+    steps: Option<(Trained, u64)>,
+}
+
+/// Training steps that this sweep has seen done.
+struct Trained {
+    /// Of every job, the step at which it was first and last seen.
+    seen: Vec<Option<(u64, u64)>>,
+    looked: Option<Instant>,
+}
+
+impl Trained {
+    /// Time between two looks.
+    const EVERY: Duration = Duration::from_secs(1);
+
+    fn new(jobs: usize) -> Self {
+        Self { seen: vec![None; jobs], looked: None }
+    }
+
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.looked.is_none_or(|looked| now.duration_since(looked) >= Self::EVERY);
+        if due {
+            self.looked = Some(now);
+        }
+        due
+    }
+
+    fn look(&mut self, job: usize, beat: &Heartbeat) {
+        if beat.phase == "training" {
+            let (first, last) = self.seen[job].unwrap_or((beat.step, beat.step));
+            // one that died goes on from its last checkpoint, and pays for those steps again
+            let again = last.saturating_sub(beat.step);
+            self.seen[job] = Some((first.saturating_sub(again), beat.step));
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        self.seen.iter().flatten().map(|(first, last)| last.saturating_sub(*first)).sum()
+    }
 }
 
 impl Limits {
@@ -184,6 +229,11 @@ impl Limits {
         let failures = states.iter().filter(bad).count();
         if let Some(most) = self.max_failures.filter(|most| failures > 0 && failures >= *most) {
             return Some(format!("{failures} failed or diverged and {most} was the limit"));
+        }
+        if let Some((trained, most)) = &self.steps
+            && trained.steps() >= *most
+        {
+            return Some(format!("{} steps are trained and {most} was the limit", trained.steps()));
         }
         let (_, time) = self.until.filter(|(until, _)| now >= *until)?;
         Some(format!("{} are over", duration(time.as_secs_f64())))
@@ -202,9 +252,13 @@ struct Sweep {
 }
 
 impl Executor for Sweep {
-    fn start(&mut self, job: usize) -> Result<(), String> {
+    fn admits(&mut self, slot: usize) -> bool {
+        self.workers.admits(slot)
+    }
+
+    fn start(&mut self, job: usize, slot: usize) -> Result<(), String> {
         self.progress.started(job);
-        self.workers.start(job)
+        self.workers.start(job, slot)
     }
 
     fn poll(&mut self, job: usize) -> Option<Outcome> {
@@ -227,6 +281,15 @@ impl Executor for Sweep {
         for _ in self.signals.pending() {
             self.wish = if self.wish == Wish::Go { Wish::Stop } else { Wish::Kill };
             self.progress.stopping(self.wish);
+        }
+        if let Some((trained, _)) = &mut self.limits.steps
+            && trained.is_due(Instant::now())
+        {
+            for job in (0..states.len()).filter(|job| states[*job] == JobState::Running) {
+                if let Some(beat) = self.workers.heartbeat(job) {
+                    trained.look(job, &beat);
+                }
+            }
         }
         if self.wish == Wish::Go {
             self.stopped = self.limits.reached(states, Instant::now());
@@ -274,7 +337,7 @@ mod tests {
     fn limits_say_why_they_stop() {
         let (now, hour) = (Instant::now(), Duration::from_hours(1));
         let failed = || JobState::Failed("x".into());
-        let limits = |max_failures, until| Limits { max_failures, until };
+        let limits = |max_failures, until| Limits { max_failures, until, steps: None };
         let none = limits(None, None);
         assert_eq!(none.reached(&[failed(), failed()], now), None);
         let two = limits(Some(2), None);
@@ -284,5 +347,20 @@ mod tests {
         let timed = limits(None, Some((now + hour, hour)));
         assert_eq!(timed.reached(&[failed()], now), None);
         assert_eq!(timed.reached(&[], now + hour).as_deref(), Some("60 min are over"));
+
+        let mut trained = Trained::new(2);
+        let beat = |phase: &str, step| Heartbeat { beat: 1, phase: phase.into(), step, of: 400 };
+        for (job, phase, step) in
+            [(0, "teacher", 900), (0, "training", 100), (0, "training", 150), (1, "training", 0)]
+        {
+            trained.look(job, &beat(phase, step));
+        }
+        assert_eq!(trained.steps(), 50, "what was there before and a teacher's steps do not count");
+        trained.look(0, &beat("training", 120));
+        trained.look(0, &beat("training", 160));
+        assert_eq!(trained.steps(), 90, "30 steps were trained twice");
+        let steps = Limits { steps: Some((trained, 90)), ..none };
+        let reason = steps.reached(&[], now);
+        assert_eq!(reason.as_deref(), Some("90 steps are trained and 90 was the limit"));
     }
 }

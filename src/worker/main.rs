@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
+use dgnet::spec::settings::Device;
+use dgnet_worker::compute;
 use dgnet_worker::run::{self as worker, Exit, Stop, WorkerError};
 
 /// Trains and evaluates one piece of a study. Started by `dgnet sweep`.
@@ -17,6 +19,9 @@ struct Arguments {
     /// The runs folder.
     #[arg(long)]
     runs: PathBuf,
+    /// The card to use where the settings say `cuda` or `auto`, for example cuda:1.
+    #[arg(long, value_parser = device)]
+    device: Option<Device>,
     #[command(subcommand)]
     work: Work,
 }
@@ -58,8 +63,15 @@ enum Work {
     Inquire,
 }
 
+fn device(text: &str) -> Result<Device, String> {
+    Device::try_from(text.to_owned())
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Device::Cuda(number)) = arguments.device {
+        compute::use_card(number);
+    }
     tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().init();
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
+use std::sync::OnceLock;
 
 use tch::Device;
 
@@ -42,6 +43,15 @@ pub enum DeviceError {
     },
 }
 
+/// The card that this process was given.
+static CARD: OnceLock<u32> = OnceLock::new();
+
+/// Gives this process a card: it is used wherever settings ask for a GPU, whichever they name. The first
+/// call counts.
+pub fn use_card(number: u32) {
+    let _ = CARD.set(number);
+}
+
 /// The device that a setting means on this machine.
 ///
 /// # Errors
@@ -51,9 +61,12 @@ pub fn device(wanted: Wanted) -> Result<Device, DeviceError> {
         Wanted::Cpu => Ok(Device::Cpu),
         Wanted::Auto => {
             let there = load_cuda().is_ok() && tch::Cuda::device_count() > 0;
-            Ok(if there { Device::Cuda(0) } else { Device::Cpu })
+            let card = CARD.get().map_or(0, |card| *card as usize);
+            Ok(if there { Device::Cuda(card) } else { Device::Cpu })
         }
         Wanted::Cuda(number) => {
+            let number = CARD.get().copied().unwrap_or(number);
+            let wanted = Wanted::Cuda(number);
             let wanted = wanted.to_string();
             load_cuda()
                 .map_err(|reason| DeviceError::NoLibrary { wanted: wanted.clone(), reason })?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
+use dgnet::store::error::no_room;
 use dgnet_worker::run::{self as worker, Exit, Stop, WorkerError};
 
 /// Trains and evaluates one piece of a study. Started by `dgnet sweep`.
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
             tracing::error!("{error}");
         }
         match error {
+            error if no_room(&error.to_string()) => Exit::NoRoom,
             WorkerError::Refused(_) | WorkerError::Data(_) => Exit::Refused,
             _ => Exit::Failed,
         }

@@ -143,7 +143,8 @@ pub fn io_hint(source: &io::Error, path: &Path) -> String {
 }
 
 /// Bytes that a user may still write where `path` lies.
-fn free(path: &Path) -> Option<u64> {
+#[must_use]
+pub fn free(path: &Path) -> Option<u64> {
     let there = path.ancestors().find(|folder| folder.is_dir())?;
     let system = rustix::fs::statvfs(there).ok()?;
     Some(system.f_bavail * system.f_frsize)
@@ -167,6 +168,10 @@ fn sql_hint(source: &sqlx::Error) -> &'static str {
         "\n  hint: the file is damaged; move it away and let `dgnet reindex` rebuild it from the run folders"
     } else if text.contains("readonly") {
         "\n  hint: the file or its folder cannot be written; check their permissions"
+    } else if text.contains("disk I/O error") {
+        "\n  hint: the disk is full or broken; the run folders hold every result, and `dgnet reindex` rebuilds the database"
+    } else if text.contains("unable to open") {
+        "\n  hint: something else has that name, or it cannot be read; move it away, and `dgnet reindex` rebuilds the database"
     } else {
         ""
     }

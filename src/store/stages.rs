@@ -79,17 +79,31 @@ impl Stages {
     /// needs it makes it anew.
     pub fn verified(&self, kind: StageKind, key: &str) -> Result<Option<PathBuf>, StoreError> {
         let Some(path) = self.published(kind, key) else { return Ok(None) };
-        let reason = match self.record(kind, key) {
-            Ok(None) => "`stage.json` is missing".to_owned(),
-            Ok(Some(StageRecord { blake3: None, .. })) => return Ok(Some(path)),
-            Ok(Some(record)) if record.blake3 == Some(checksum(&path)?) => return Ok(Some(path)),
-            Ok(Some(_)) => "its files are not those that were published".to_owned(),
-            Err(StoreError::Damaged { reason, .. }) => format!("`stage.json`: {reason}"),
-            Err(error) => return Err(error),
-        };
+        let Some(reason) = self.damage(kind, key)? else { return Ok(Some(path)) };
         self.set_aside(kind, key);
         let hint = "it is set aside as `.damaged-*`; the same command makes it anew".to_owned();
         Err(StoreError::Damaged { path, reason, hint })
+    }
+
+    /// What is wrong with a published stage, by its checksum; reads every byte.
+    pub fn damage(&self, kind: StageKind, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(match self.record(kind, key) {
+            Ok(None) => Some("`stage.json` is missing".to_owned()),
+            Ok(Some(StageRecord { blake3: None, .. })) => None,
+            Ok(Some(record)) if record.blake3 == Some(checksum(&self.dir(kind, key))?) => None,
+            Ok(Some(_)) => Some("its files are not those that were published".to_owned()),
+            Err(StoreError::Damaged { reason, .. }) => Some(format!("`stage.json`: {reason}")),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// Keys of the published stages of a kind, sorted.
+    pub fn keys(&self, kind: StageKind) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(kind.as_str())).into_iter().flatten().flatten();
+        let mut keys: Vec<String> = entries.map(|entry| name_of(&entry.path())).collect();
+        keys.retain(|key| self.published(kind, key).is_some());
+        keys.sort();
+        keys
     }
 
     /// What a published stage cost.

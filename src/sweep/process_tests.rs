@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::store::RunState;
 use crate::store::run_dir::tests::spec;
 use crate::sweep::scheduler::{JobKind, run as run_jobs};
 

@@ -6,6 +6,8 @@
 mod architecture;
 #[path = "integration/command_line.rs"]
 mod command_line;
+#[path = "integration/faults.rs"]
+mod faults;
 #[path = "integration/generate.rs"]
 mod generate;
 #[path = "integration/memory.rs"]
@@ -18,5 +20,7 @@ mod results;
 mod study;
 #[path = "integration/support.rs"]
 mod support;
+#[path = "integration/survival.rs"]
+mod survival;
 #[path = "integration/switches.rs"]
 mod switches;

@@ -3,6 +3,7 @@
 mod compare;
 mod data;
 mod diff;
+mod doctor;
 mod embed;
 mod eval;
 mod export;
@@ -97,6 +98,7 @@ enum Verb {
     /// Rebuild the database from the run folders
     Reindex,
     Gc(gc::Args),
+    Doctor(doctor::Args),
     Schema(schema::Args),
 }
 
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
         Verb::Gc(args) => gc::run(&args, &runs),
+        Verb::Doctor(args) => doctor::run(&args, &runs),
         Verb::Schema(args) => schema::run(&args),
     };
     let code = done.unwrap_or_else(|error| {

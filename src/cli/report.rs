@@ -46,7 +46,8 @@ pub fn folder(out: Option<&Path>, study: &str) -> PathBuf {
 /// The page, if it is newer than everything it is made from: the study, its runs, this program.
 pub fn fresh(summary: &Summary, out: &Path, runs: &Path, study: &str) -> Option<PathBuf> {
     let page = out.join("index.html");
-    let written = modified(&page)?;
+    // a page from the future was written before the clock was set back: it is as new as nothing
+    let written = modified(&page).filter(|written| *written <= SystemTime::now())?;
     let folder = study_dir::folder(runs, study).ok()?;
     let mut sources = vec![folder.join("study.json"), std::env::current_exe().ok()?];
     sources.extend(summary.cells.iter().map(|cell| cell.run.path().join("end.json")));

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::output;
 use super::study_file::StudyArgs;
 use super::sweep::{code, tell};
+use crate::store::gc;
 use crate::sweep::{Options, plan, sweep};
 
 /// Train one cell of a study: one arm with one seed, and the data and teacher that it needs.
@@ -23,6 +24,7 @@ pub struct Args {
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
+    let _in_use = gc::in_use(runs)?;
     let plan = plan(&study, runs)?.only(&args.arm, args.seed)?;
     let summary = sweep(&plan, runs, &Options { jobs: Some(1), ..Options::default() })?;
     tell(&plan.study, &summary)?;

@@ -102,13 +102,25 @@ fn command(spec: &RunSpec, source: &str) -> String {
     format!("dgnet run {} --arm {} --seed {}", quoted(source), quoted(&spec.arm), spec.seed)
 }
 
-/// Kind, key, whether it is there, wall seconds.
-fn stages(spec: &RunSpec, runs: &Path) -> Vec<(StageKind, String, bool, Option<f64>)> {
+/// A stage of a run.
+struct Stage {
+    kind: StageKind,
+    key: String,
+    there: bool,
+    /// Wall seconds.
+    wall_s: Option<f64>,
+    /// `<kind>/<key>` of those that it was made from.
+    parents: Vec<String>,
+}
+
+fn stages(spec: &RunSpec, runs: &Path) -> Vec<Stage> {
     let stages = Stages::new(runs);
     let told = spec.stages.all().map(|(kind, key)| {
         let record = stages.record(kind, key).ok().flatten();
         let there = stages.published(kind, key).is_some();
-        (kind, key.to_owned(), there, record.map(|record| record.wall_s))
+        let (wall_s, parents) =
+            record.map_or((None, vec![]), |record| (Some(record.wall_s), record.parents));
+        Stage { kind, key: key.to_owned(), there, wall_s, parents }
     });
     told.collect()
 }
@@ -153,13 +165,20 @@ fn as_text(
     section("provenance", provenance(run)?);
     let rows: Vec<Vec<String>> = stages(spec, runs)
         .into_iter()
-        .map(|(kind, key, there, wall)| {
-            let state = if there { "there" } else { "not there" };
-            let wall = wall.map(duration).unwrap_or_default();
-            vec![kind.as_str().to_owned(), key, state.to_owned(), wall]
+        .map(|stage| {
+            let state = if stage.there { "there" } else { "not there" };
+            let wall = stage.wall_s.map(duration).unwrap_or_default();
+            // eight digits tell them apart
+            let short = stage.parents.iter().filter_map(|name| {
+                let (kind, key) = name.split_once('/')?;
+                Some(format!("{kind} {key:.8}"))
+            });
+            let parents = short.collect::<Vec<_>>().join(", ");
+            vec![stage.kind.as_str().to_owned(), stage.key, state.to_owned(), wall, parents]
         })
         .collect();
-    section("stages", output::table(&["stage", "key", "state", "time"], &["time"], &rows));
+    let columns = ["stage", "key", "state", "time", "made from"];
+    section("stages", output::table(&columns, &["time"], &rows));
     let rows: Vec<Vec<String>> =
         files(run).into_iter().map(|(name, size)| vec![bytes(size), name]).collect();
     section("files", output::table(&["size", "file"], &["size"], &rows));
@@ -195,6 +214,9 @@ fn head(run: &RunDir, spec: &RunSpec, cells: &[(String, String, i64)]) -> anyhow
             format!("{} ({} of processor)", duration(end.wall_s), duration(end.cpu_s)),
         ));
         rows.push(("memory", bytes(end.peak_bytes)));
+        rows.extend(end.energy_j.map(|joules| {
+            ("energy", format!("{:.1} Wh of the whole processor meanwhile", joules / 3600.0))
+        }));
         rows.extend(end.reason.map(|reason| ("reason", reason)));
     }
     Ok(pairs(rows))
@@ -214,7 +236,7 @@ fn notes(run: &RunDir) -> anyhow::Result<String> {
 fn provenance(run: &RunDir) -> anyhow::Result<String> {
     let Some(begin) = run.begin()? else { return Ok(String::new()) };
     let dirty = begin.git_dirty.map_or_else(String::new, |hash| format!(" with changes {hash}"));
-    Ok(pairs(vec![
+    let mut rows = vec![
         (
             "attempt",
             format!("{} (from step {} of {})", begin.attempt, begin.from_step, begin.steps),
@@ -224,8 +246,13 @@ fn provenance(run: &RunDir) -> anyhow::Result<String> {
         ("device", begin.device),
         ("versions", format!("dgnet {}, libtorch {}", begin.version, begin.libtorch)),
         ("commit", format!("{}{dirty}", begin.git_commit.unwrap_or_else(|| "none".into()))),
+        ("command", begin.started_by.join(" ")),
         ("worker", begin.command.join(" ")),
-    ]))
+        ("data", run.spec()?.stages.data),
+    ];
+    // records of earlier versions do not know everything
+    rows.retain(|(_, value)| !value.is_empty());
+    Ok(pairs(rows))
 }
 
 fn as_json(
@@ -250,8 +277,14 @@ fn as_json(
         .collect();
     let stages: Vec<Json> = stages(spec, runs)
         .into_iter()
-        .map(|(kind, key, there, wall)| {
-            json!({ "kind": kind.as_str(), "key": key, "there": there, "wall_s": wall })
+        .map(|stage| {
+            json!({
+                "kind": stage.kind.as_str(),
+                "key": stage.key,
+                "there": stage.there,
+                "wall_s": stage.wall_s,
+                "parents": stage.parents,
+            })
         })
         .collect();
     let files: Map<String, Json> =

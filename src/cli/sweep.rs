@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::study_file::StudyArgs;
-use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use crate::spec::Study;
 use crate::spec::devices::Slots;
-use crate::store::{Db, RunState};
+use crate::store::{Db, RunState, gc};
 use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
 /// Train everything a study misses, then write its report.
@@ -51,6 +52,10 @@ pub struct Args {
     /// Stop when this sweep has trained so many steps, resumably
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_steps: Option<u64>,
+    /// Stop and try again a worker that gives no sign of life and takes no processor time for this long
+    /// (one that computes: eight times as long); `never` waits for ever
+    #[arg(long, value_name = "TIME", default_value = "30m", value_parser = patience)]
+    pub hang_after: Duration,
     /// Do not write the report
     #[arg(long)]
     pub no_report: bool,
@@ -95,10 +100,19 @@ fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| error())
 }
 
+fn patience(text: &str) -> Result<Duration, String> {
+    match text {
+        "never" => Ok(Duration::MAX),
+        text => time(text).and_then(|time| {
+            let enough = time >= Duration::from_secs(1);
+            enough.then_some(time).ok_or_else(|| format!("`{text}` is too short: 1s at least"))
+        }),
+    }
+}
+
 /// The plan of what was asked for; runs of states that `--retry` names are open again.
-fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
-    let study = args.study.load()?;
-    let mut found = plan(&study, runs)?;
+fn planned(args: &Args, study: &Study, runs: &Path) -> anyhow::Result<Plan> {
+    let mut found = plan(study, runs)?;
     if !args.only.is_empty() {
         found = found.only_arms(&args.only)?;
     }
@@ -107,7 +121,10 @@ fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    let plan = planned(args, runs)?;
+    let study = args.study.load()?;
+    // before it is looked at what is there, so that it stays
+    let _in_use = gc::in_use(runs)?;
+    let plan = planned(args, &study, runs)?;
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);
@@ -120,11 +137,16 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         devices: args.devices.as_ref().map(|devices| devices.0.clone()).unwrap_or_default(),
         time: args.max_time,
         steps: args.max_steps,
+        hang_after: Some(args.hang_after),
     };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;
     if let Some(reason) = &summary.stopped {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
+    }
+    if summary.no_room {
+        output::talk("  hint: free some space below the runs folder; what was published is whole");
+        return Ok(FAILED);
     }
     if summary.interrupted {
         let failed = |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);
@@ -151,6 +173,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
 /// The exit code that a summary means.
 pub fn code(summary: &Summary) -> u8 {
     let failed = summary.cells.iter().any(|cell| cell.state != RunState::Done);
+    if summary.no_room {
+        return FAILED;
+    }
     match (summary.interrupted, failed) {
         (true, _) => INTERRUPTED,
         (_, true) => RUNS_FAILED,

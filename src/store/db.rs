@@ -113,6 +113,15 @@ impl Db {
         std::fs::rename(&partial, &copy).map_err(StoreError::io("rename", &partial))
     }
 
+    /// What SQLite finds wrong with the file.
+    pub fn integrity(&mut self) -> Result<Option<String>, StoreError> {
+        let words: Vec<String> = self.with("checking it", async |connection| {
+            sqlx::query_scalar("PRAGMA integrity_check(5)").fetch_all(connection).await
+        })?;
+        let words = words.join("; ");
+        Ok((words != "ok").then_some(words))
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {

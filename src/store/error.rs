@@ -1,13 +1,13 @@
 //! What can go wrong with run folders, stages and the database, in words a user can act on.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a result cannot be written, read or queried.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file or folder cannot be used.
-    #[error("cannot {action} `{}`: {source}{}", path.display(), io_hint(source))]
+    #[error("cannot {action} `{}`: {source}{}", path.display(), io_hint(source, path))]
     Io {
         /// read, write, create, ...
         action: &'static str,
@@ -115,19 +115,49 @@ impl StoreError {
     }
 }
 
-fn io_hint(source: &io::Error) -> &'static str {
+/// What to do about a refusal of the system, as a line of its own; empty where nobody knows.
+#[must_use]
+pub fn io_hint(source: &io::Error, path: &Path) -> String {
     match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "\n  hint: the disk is full; free some space and start again, finished work is kept"
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(
+            "\n  hint: {}; free some space and start again, finished work is kept",
+            free(path).map_or_else(
+                || "the disk is full".to_owned(),
+                |free| format!("the disk is full ({free} bytes are free there for this user)")
+            )
+        ),
+        io::ErrorKind::FileTooLarge => {
+            "\n  hint: a limit on the size of files is reached (`ulimit -f`, or the file system's own); raise it and start again, finished work is kept".into()
         }
         io::ErrorKind::PermissionDenied => {
-            "\n  hint: check the owner and the permissions of the folder, or choose another with `--runs DIR`"
+            "\n  hint: check the owner and the permissions of the folder, or choose another with `--runs DIR`".into()
         }
         io::ErrorKind::ReadOnlyFilesystem => {
-            "\n  hint: the file system is mounted read-only; choose another folder with `--runs DIR`"
+            "\n  hint: the file system is mounted read-only; choose another folder with `--runs DIR`".into()
         }
-        _ => "",
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists => {
+            "\n  hint: something else has that name; move it away, or choose another folder with `--runs DIR`".into()
+        }
+        _ => String::new(),
     }
+}
+
+/// Bytes that a user may still write where `path` lies.
+#[must_use]
+pub fn free(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|folder| folder.is_dir())?;
+    let system = rustix::fs::statvfs(there).ok()?;
+    Some(system.f_bavail * system.f_frsize)
+}
+
+/// Whether a reason says that nothing more can be written: disk, quota or limit. Reasons cross processes
+/// and foreign libraries as words, so the words are what there is to look at.
+#[must_use]
+pub fn no_room(reason: &str) -> bool {
+    // ENOSPC, EDQUOT, EFBIG, SQLite's
+    ["(os error 28)", "(os error 122)", "(os error 27)", "database or disk is full"]
+        .iter()
+        .any(|words| reason.contains(words))
 }
 
 fn sql_hint(source: &sqlx::Error) -> &'static str {
@@ -138,6 +168,10 @@ fn sql_hint(source: &sqlx::Error) -> &'static str {
         "\n  hint: the file is damaged; move it away and let `dgnet reindex` rebuild it from the run folders"
     } else if text.contains("readonly") {
         "\n  hint: the file or its folder cannot be written; check their permissions"
+    } else if text.contains("disk I/O error") {
+        "\n  hint: the disk is full or broken; the run folders hold every result, and `dgnet reindex` rebuilds the database"
+    } else if text.contains("unable to open") {
+        "\n  hint: something else has that name, or it cannot be read; move it away, and `dgnet reindex` rebuilds the database"
     } else {
         ""
     }

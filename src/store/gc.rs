@@ -7,9 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
+use super::files::create_folder;
 use super::run_dir::{RunDir, RunLock, RunState};
 use super::stages::{StageKind, alive, builder, host};
 use super::study_dir;
+
+/// Held by `gc` alone, shared by everything that needs stages to stay.
+const LOCK: &str = ".gc.lock";
 
 /// Why something can go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,6 +60,26 @@ pub struct Garbage {
     _locks: Vec<RunLock>,
 }
 
+/// What keeps stages where they are: held while somebody plans with them and works.
+#[derive(Debug)]
+pub struct InUse(#[allow(dead_code, reason = "it is held, not read")] RunLock);
+
+/// Keeps `gc` away from a runs folder, which is created where it is not there. Take it before the plan:
+/// what the plan counts on must not go.
+///
+/// # Errors
+/// [`StoreError::Locked`] while `gc` makes room.
+pub fn in_use(runs_root: &Path) -> Result<InUse, StoreError> {
+    create_folder(runs_root)?;
+    let file = runs_root.join(LOCK);
+    let lock = RunLock::share_file(&file)?.ok_or_else(|| StoreError::Locked {
+        what: "the runs folder".into(),
+        path: file,
+        hint: "`dgnet gc` is making room there; start again when it is over".into(),
+    })?;
+    Ok(InUse(lock))
+}
+
 /// Looks for what can go. `beginnings` includes shared beginnings that only finished runs name: they
 /// help nobody but an arm that is still to be added.
 ///
@@ -72,7 +96,8 @@ pub fn plan(runs_root: &Path, beginnings: bool) -> Result<Garbage, StoreError> {
     let sweeps = study_dir::list(runs_root)?
         .into_iter()
         .map(|study| study_dir::folder(runs_root, &study).map(|dir| dir.join(".sweep.lock")));
-    for file in std::iter::once(Ok(lock_file)).chain(sweeps) {
+    let of_all = [runs_root.join(LOCK), lock_file];
+    for file in of_all.into_iter().map(Ok).chain(sweeps) {
         let file = file?;
         locks.push(RunLock::acquire_file(&file)?.ok_or_else(|| StoreError::Locked {
             what: "the runs folder".into(),
@@ -310,6 +335,20 @@ mod tests {
         assert!(stages.published(StageKind::Training, "c1").is_none());
         assert!(open.checkpoints().is_dir() && !done.checkpoints().exists());
         assert!(plan(root, true).unwrap().items.is_empty());
+    }
+
+    /// A study that is only about to begin has no folder of its own yet.
+    #[test]
+    fn gc_and_whoever_plans_keep_out_of_each_other_s_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (in_use(folder.path()).unwrap(), in_use(folder.path()).unwrap());
+        assert!(matches!(plan(folder.path(), false), Err(StoreError::Locked { .. })));
+        drop((one, two));
+        let garbage = plan(folder.path(), false).unwrap();
+        let text = in_use(folder.path()).unwrap_err().to_string();
+        assert!(text.contains("dgnet gc"), "{text}");
+        drop(garbage);
+        in_use(folder.path()).unwrap();
     }
 
     #[test]

@@ -89,6 +89,12 @@ pub struct StageRecord {
     pub wall_s: f64,
     /// Size of its files in bytes.
     pub bytes: u64,
+    /// Stages that it was made from, `<kind>/<key>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
+    /// Checksum of its files, hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<String>,
 }
 
 /// Input-addressed keys of a run's stages, each a hash of what goes in (32 hex digits).
@@ -153,6 +159,12 @@ pub struct Begin {
     pub started_at: f64,
     /// The command line of the worker.
     pub command: Vec<String>,
+    /// The command line that it was started by, if a person's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started_by: Vec<String>,
+    /// Class of the device: cpu or cuda. A run goes on only on its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device_class: String,
     /// Version of this program.
     pub version: String,
     /// Commit of the working directory, if it is a git checkout.
@@ -190,8 +202,24 @@ pub struct End {
     pub wall_s: f64,
     /// CPU seconds over all attempts.
     pub cpu_s: f64,
+    /// Energy over all attempts, see [`Usage::energy_j`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_j: Option<f64>,
     /// Largest resident set of the last attempt, bytes.
     pub peak_bytes: u64,
+}
+
+/// `usage-<attempt>.json`: what an attempt has taken so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Wall seconds, by a clock that nobody can set.
+    pub wall_s: f64,
+    /// CPU seconds.
+    pub cpu_s: f64,
+    /// Joules that the processor packages took meanwhile, for whatever else ran on them too; `None` where
+    /// the machine does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub energy_j: Option<f64>,
 }
 
 /// How a run ended.

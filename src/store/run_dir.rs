@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::StoreError;
 use super::files::{check_name, create_folder, read_json, read_optional, write_atomic, write_json};
-use super::records::{Begin, End, EndState, Fork, Heartbeat, Pause, RunSpec};
+use super::records::{Begin, End, EndState, Fork, Heartbeat, Pause, RunSpec, Usage};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -247,29 +247,50 @@ impl RunDir {
         })
     }
 
-    /// Declares a run failed from outside, because it has no worker that could: nobody may hold its lock.
-    pub fn give_up(&self, reason: &str) -> Result<(), StoreError> {
+    /// Declares a run failed or diverged from outside, because it has no worker that could: nobody may
+    /// hold its lock.
+    pub fn give_up(&self, state: EndState, reason: &str) -> Result<(), StoreError> {
         create_folder(&self.path)?;
         let _lock = self.exclusive()?;
         if self.end()?.is_some() {
             return Ok(());
         }
-        let begin = self.begin()?;
-        let step = self.heartbeat().map_or(0, |beat| beat.step);
-        let now = now();
+        let usage = self.usage()?;
         write_json(
             &self.path.join("end.json"),
             &End {
-                state: EndState::Failed,
+                state,
                 reason: Some(reason.to_owned()),
-                attempt: begin.as_ref().map_or(0, |begin| begin.attempt),
-                step,
-                ended_at: now,
-                wall_s: begin.map_or(0.0, |begin| (now - begin.started_at).max(0.0)),
-                cpu_s: 0.0,
+                attempt: self.begin()?.map_or(0, |begin| begin.attempt),
+                step: self.heartbeat().map_or(0, |beat| beat.step),
+                ended_at: now(),
+                wall_s: usage.wall_s,
+                cpu_s: usage.cpu_s,
+                energy_j: usage.energy_j,
                 peak_bytes: 0,
             },
         )
+    }
+
+    /// Where an attempt notes what it has taken so far; a file of its own, so that a crash loses only its own.
+    #[must_use]
+    pub fn usage_file(&self, attempt: u32) -> PathBuf {
+        self.path.join(format!("usage-{attempt}.json"))
+    }
+
+    /// What all attempts have taken, as far as they noted it. No clock is asked: it may have been set
+    /// since.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let mut total = Usage::default();
+        for attempt in self.attempts()? {
+            let usage: Usage = read_json(&self.usage_file(attempt))?.unwrap_or_default();
+            total.wall_s += usage.wall_s;
+            total.cpu_s += usage.cpu_s;
+            if let Some(energy) = usage.energy_j {
+                *total.energy_j.get_or_insert(0.0) += energy;
+            }
+        }
+        Ok(total)
     }
 
     /// Lets a failed run go on: its terminal record is kept as `end-<attempt>.json`.
@@ -352,6 +373,23 @@ impl RunLock {
             }
         }
         Ok(None)
+    }
+
+    /// Takes the lock of any lock file together with others who share it; `None` when somebody has it
+    /// alone.
+    pub fn share_file(path: &Path) -> Result<Option<Self>, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(StoreError::io("open", path))?;
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(StoreError::io("lock", path)(source)),
+        }
     }
 
     /// Whether some process holds the lock of a run folder.

@@ -27,6 +27,8 @@ pub(crate) fn begin(attempt: u32, from_step: u64) -> Begin {
         started_at: 1.0,
         command: vec![],
         version: "0".into(),
+        started_by: vec![],
+        device_class: String::new(),
         git_commit: None,
         git_dirty: None,
         libtorch: String::new(),
@@ -48,6 +50,7 @@ pub(crate) fn end(state: EndState, attempt: u32, step: u64) -> End {
         ended_at: 2.0,
         wall_s: 3.5,
         cpu_s: 3.0,
+        energy_j: None,
         peak_bytes: 1 << 20,
     }
 }
@@ -79,7 +82,7 @@ fn the_state_follows_from_records_and_the_lock() {
 fn a_run_given_up_can_be_reopened() {
     let runs = tempfile::tempdir().unwrap();
     let run = RunDir::create(runs.path(), &spec("s", "full", 1, "ab12cd34")).unwrap();
-    run.give_up("its teacher failed").unwrap();
+    run.give_up(EndState::Failed, "its teacher failed").unwrap();
     assert_eq!(run.state().unwrap(), RunState::Failed);
     assert_eq!(run.end().unwrap().unwrap().reason.as_deref(), Some("its teacher failed"));
     run.reopen().unwrap();

@@ -52,7 +52,7 @@ impl RunWriter {
             .create_new(true)
             .open(&path)
             .map_err(StoreError::io("create", &path))?;
-        let mut metrics = Lines::new(path, file);
+        let mut metrics = Lines::new(path, file)?;
         let header = MetricHeader { attempt: begin.attempt, from_step: begin.from_step };
         metrics.push(&header)?;
         metrics.flush()?;
@@ -192,18 +192,21 @@ impl Pulse {
 struct Lines {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines in the file.
+    length: u64,
     buffer: Vec<u8>,
     since: Instant,
 }
 
 impl Lines {
-    fn new(path: PathBuf, file: File) -> Self {
-        Self { path, file, buffer: Vec::new(), since: Instant::now() }
+    fn new(path: PathBuf, file: File) -> Result<Self, StoreError> {
+        let length = file.metadata().map_err(StoreError::io("read", &path))?.len();
+        Ok(Self { path, file, length, buffer: Vec::new(), since: Instant::now() })
     }
 
     fn open(path: PathBuf) -> Result<Self, StoreError> {
         let file = open_lines(&path)?;
-        Ok(Self::new(path, file))
+        Self::new(path, file)
     }
 
     fn push<T: Serialize>(&mut self, line: &T) -> Result<(), StoreError> {
@@ -218,7 +221,12 @@ impl Lines {
     fn flush(&mut self) -> Result<(), StoreError> {
         self.since = Instant::now();
         if !self.buffer.is_empty() {
-            self.file.write_all(&self.buffer).map_err(StoreError::io("write", &self.path))?;
+            if let Err(source) = self.file.write_all(&self.buffer) {
+                // what a full disk still took of a line would spoil the next one
+                let _ = self.file.set_len(self.length);
+                return Err(StoreError::io("write", &self.path)(source));
+            }
+            self.length += self.buffer.len() as u64;
             self.buffer.clear();
         }
         Ok(())

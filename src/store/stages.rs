@@ -72,6 +72,40 @@ impl Stages {
         (is_key(key) && path.is_dir()).then_some(path)
     }
 
+    /// The stage, if it is there and whole by its checksum; what earlier versions published has none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] for one that is not what was published. It is set aside then: the next who
+    /// needs it makes it anew.
+    pub fn verified(&self, kind: StageKind, key: &str) -> Result<Option<PathBuf>, StoreError> {
+        let Some(path) = self.published(kind, key) else { return Ok(None) };
+        let Some(reason) = self.damage(kind, key)? else { return Ok(Some(path)) };
+        self.set_aside(kind, key);
+        let hint = "it is set aside as `.damaged-*`; the same command makes it anew".to_owned();
+        Err(StoreError::Damaged { path, reason, hint })
+    }
+
+    /// What is wrong with a published stage, by its checksum; reads every byte.
+    pub fn damage(&self, kind: StageKind, key: &str) -> Result<Option<String>, StoreError> {
+        Ok(match self.record(kind, key) {
+            Ok(None) => Some("`stage.json` is missing".to_owned()),
+            Ok(Some(StageRecord { blake3: None, .. })) => None,
+            Ok(Some(record)) if record.blake3 == Some(checksum(&self.dir(kind, key))?) => None,
+            Ok(Some(_)) => Some("its files are not those that were published".to_owned()),
+            Err(StoreError::Damaged { reason, .. }) => Some(format!("`stage.json`: {reason}")),
+            Err(error) => return Err(error),
+        })
+    }
+
+    /// Keys of the published stages of a kind, sorted.
+    pub fn keys(&self, kind: StageKind) -> Vec<String> {
+        let entries = fs::read_dir(self.root.join(kind.as_str())).into_iter().flatten().flatten();
+        let mut keys: Vec<String> = entries.map(|entry| name_of(&entry.path())).collect();
+        keys.retain(|key| self.published(kind, key).is_some());
+        keys.sort();
+        keys
+    }
+
     /// What a published stage cost.
     pub fn record(&self, kind: StageKind, key: &str) -> Result<Option<StageRecord>, StoreError> {
         read_json(&self.dir(kind, key).join("stage.json"))
@@ -88,7 +122,14 @@ impl Stages {
         let name = format!(".tmp-{host}-{}-{count}-{key}", std::process::id());
         let path = self.root.join(kind.as_str()).join(name);
         create_folder(&path)?;
-        Ok(StageWork { path, kind, key: key.to_owned(), since: Instant::now(), published: false })
+        Ok(StageWork {
+            path,
+            kind,
+            key: key.to_owned(),
+            since: Instant::now(),
+            parents: Vec::new(),
+            published: false,
+        })
     }
 
     /// Publishes a finished stage. Whoever comes second drops its own and takes the first one's.
@@ -101,6 +142,8 @@ impl Stages {
             key: work.key.clone(),
             wall_s: work.since.elapsed().as_secs_f64(),
             bytes: size_of(&work.path),
+            parents: work.parents.clone(),
+            blake3: Some(checksum(&work.path)?),
         };
         write_json(&work.path.join("stage.json"), &record)?;
         match fs::rename(&work.path, &target) {
@@ -114,8 +157,10 @@ impl Stages {
     /// Takes a damaged stage out of the way, so that it counts as not there.
     pub fn set_aside(&self, kind: StageKind, key: &str) {
         let path = self.dir(kind, key);
-        // whoever comes second finds it gone
-        let _ = fs::rename(&path, path.with_file_name(format!(".damaged-{key}")));
+        let aside = path.with_file_name(format!(".damaged-{key}"));
+        // one that was set aside before is in the way; whoever comes second finds all of it gone
+        let _ = fs::remove_dir_all(&aside);
+        let _ = fs::rename(&path, aside);
     }
 
     /// Where the worker that builds a long stage keeps its heartbeat, records and checkpoints.
@@ -162,10 +207,22 @@ pub struct StageWork {
     kind: StageKind,
     key: String,
     since: Instant,
+    parents: Vec<String>,
     published: bool,
 }
 
 impl StageWork {
+    /// Notes the stages that go into it; those without a key are none.
+    #[must_use]
+    pub fn made_from<'a>(
+        mut self,
+        parents: impl IntoIterator<Item = (StageKind, &'a str)>,
+    ) -> Self {
+        let named = parents.into_iter().filter(|(_, key)| !key.is_empty());
+        self.parents.extend(named.map(|(kind, key)| format!("{}/{key}", kind.as_str())));
+        self
+    }
+
     /// Counts its cost from an earlier moment than the creation of the folder.
     #[must_use]
     pub fn since(mut self, began: Instant) -> Self {
@@ -208,6 +265,26 @@ pub fn alive(pid: u32) -> bool {
 pub(super) fn builder(name: &str) -> Option<(&str, u32)> {
     let mut parts = name.strip_prefix(".tmp-")?.split('-');
     Some((parts.next()?, parts.next()?.parse().ok()?))
+}
+
+/// blake3 over names and contents of all files of a stage but its own record, hex.
+fn checksum(folder: &Path) -> Result<String, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    for entry in walkdir::WalkDir::new(folder).sort_by_file_name() {
+        let entry = entry.map_err(|error| StoreError::io("read", folder)(error.into()))?;
+        let path = entry.path();
+        let name = path.strip_prefix(folder).unwrap_or(path).as_os_str().as_encoded_bytes();
+        if !entry.file_type().is_file() || name == b"stage.json" {
+            continue;
+        }
+        let mut content = blake3::Hasher::new();
+        let file = fs::File::open(path).map_err(StoreError::io("read", path))?;
+        content.update_reader(file).map_err(StoreError::io("read", path))?;
+        // lengths keep names and contents apart
+        hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
+        hasher.update(content.finalize().as_bytes());
+    }
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn is_key(key: &str) -> bool {
@@ -261,6 +338,41 @@ mod tests {
         assert_eq!(one, two);
         assert_eq!(fs::read(two.join("who")).unwrap(), b"first");
         assert!(stages.in_progress(StageKind::Data, "ab").is_empty());
+    }
+
+    #[test]
+    fn a_stage_with_a_flipped_bit_is_set_aside_and_made_anew() {
+        let runs = tempfile::tempdir().unwrap();
+        let stages = Stages::new(runs.path());
+        let build = || {
+            let work = stages.work(StageKind::Teacher, "ab").unwrap();
+            fs::create_dir(work.path().join("photos")).unwrap();
+            fs::write(work.path().join("photos/1.jpg"), b"12345").unwrap();
+            fs::write(work.path().join("weights"), b"12345").unwrap();
+            stages.publish(work.made_from([(StageKind::Data, "cd"), (StageKind::Teacher, "")]))
+        };
+        for (file, bytes) in [
+            ("photos/1.jpg", Some(&b"12344"[..])),
+            ("weights", Some(b"1234")),
+            ("weights", None),
+            ("stage.json", Some(b"{")),
+            ("stage.json", None),
+            ("added", Some(b"")),
+        ] {
+            let path = build().unwrap();
+            let whole = stages.verified(StageKind::Teacher, "ab").unwrap();
+            assert_eq!(whole, Some(path.clone()));
+            let record = stages.record(StageKind::Teacher, "ab").unwrap().unwrap();
+            assert_eq!(record.parents, ["data/cd"]);
+            match bytes {
+                Some(bytes) => fs::write(path.join(file), bytes).unwrap(),
+                None => fs::remove_file(path.join(file)).unwrap(),
+            }
+            let text = stages.verified(StageKind::Teacher, "ab").unwrap_err().to_string();
+            assert!(text.contains("teacher/ab") && text.contains("hint:"), "{file}: {text}");
+            assert_eq!(stages.published(StageKind::Teacher, "ab"), None, "{file}");
+            assert_eq!(stages.verified(StageKind::Teacher, "ab").unwrap(), None);
+        }
     }
 
     #[test]

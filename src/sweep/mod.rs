@@ -1,10 +1,12 @@
 //! From a study to finished runs: plan, schedule, worker processes, the database kept up to date. The
 //! report is not made here. Training itself is `src/worker`'s.
 
+mod ending;
 pub mod errand;
 mod error;
 pub mod forecast;
 pub mod forks;
+pub mod hang;
 mod indexing;
 pub mod inquiry;
 mod jobs;

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::fs::OpenOptions;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -15,14 +14,18 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::ending::{death, elsewhere, ended, last_lines};
 use super::error::SweepError;
+use super::hang::{self, Watch};
+use super::progress::duration;
 use super::scheduler::{Executor, Job, JobState, Outcome, Wish};
 use super::slots::Places;
 use crate::data::drawn;
 use crate::spec::settings::{Device, Drawn};
+use crate::store::error::no_room;
 use crate::store::records::{EndState, Heartbeat};
 use crate::store::run_dir::read_heartbeat;
-use crate::store::{RunDir, RunLock, RunState, StageKind, Stages};
+use crate::store::{RunDir, RunLock, StageKind, Stages};
 
 /// The name of the executable that trains.
 const WORKER: &str = "dgnet-worker";
@@ -59,21 +62,37 @@ pub struct Workers {
     places: Places,
     /// The slot of every running job.
     slot_of: BTreeMap<usize, usize>,
+    hang_after: Duration,
+    no_room: bool,
 }
 
 #[derive(Debug)]
 enum Running {
-    Process {
-        child: Child,
-        /// Length of its log when it started: what came before is of earlier attempts.
-        log_from: u64,
-    },
+    Process(Box<Process>),
     /// Another sweep's worker is at it; wait for what becomes of it, looking now and then.
     Elsewhere(Instant),
     Thread {
         handle: Option<JoinHandle<Result<(), String>>>,
         drawn: Arc<(AtomicU64, AtomicU64)>,
     },
+}
+
+/// A worker of ours.
+#[derive(Debug)]
+struct Process {
+    child: Child,
+    /// Length of its log when it started: what came before is of earlier attempts.
+    log_from: u64,
+    watch: Watch,
+    hung: Option<Hung>,
+}
+
+/// A worker that was found hanging and asked to stop.
+#[derive(Debug)]
+struct Hung {
+    reason: String,
+    /// When it is ended.
+    until: Instant,
 }
 
 /// The worker executable beside this one.
@@ -88,12 +107,14 @@ pub fn worker_executable() -> Result<PathBuf, SweepError> {
 }
 
 impl Workers {
-    /// An executor for these jobs, which run in these slots.
+    /// An executor for these jobs, which run in these slots; a worker hangs after `hang_after` without a
+    /// sign of life.
     pub fn new(
         runs_root: &Path,
         executable: PathBuf,
         jobs: Vec<(Job, Work)>,
         places: Places,
+        hang_after: Duration,
     ) -> Self {
         let running = jobs.iter().map(|_| None).collect();
         Self {
@@ -104,7 +125,14 @@ impl Workers {
             running,
             places,
             slot_of: BTreeMap::new(),
+            hang_after,
+            no_room: false,
         }
+    }
+
+    /// Whether a job found the disk full.
+    pub fn found_no_room(&self) -> bool {
+        self.no_room
     }
 
     /// The last sign of life of a running job.
@@ -152,7 +180,7 @@ impl Workers {
             Ok(true) => None,
             // it may have published between the two looks
             Ok(false) if self.stages.published(kind, key).is_some() => Some(Outcome::Done),
-            Ok(false) => Some(Outcome::Died("another process was at it and went away".to_owned())),
+            Ok(false) => Some(Outcome::LetGo),
             Err(error) => Some(Outcome::Failed(error.to_string())),
         }
     }
@@ -192,13 +220,43 @@ impl Workers {
             // cuBLAS repeats its bits only with a workspace of a fixed size
             .env("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             .env("DGNET_PARENT", std::process::id().to_string())
+            .env("DGNET_COMMAND", command())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
             .process_group(0)
             .spawn()
-            .map(|child| Running::Process { child, log_from })
+            .map(|child| {
+                let watch = Watch::new(self.hang_after);
+                Running::Process(Box::new(Process { child, log_from, watch, hung: None }))
+            })
             .map_err(refused)
+    }
+
+    /// Looks whether a running worker hangs; one that does is asked to stop, and ended if it does not.
+    fn watch(&mut self, job: usize) {
+        let now = Instant::now();
+        let beat = match &self.running[job] {
+            Some(Running::Process(process)) if process.watch.is_due(now) => self.heartbeat(job),
+            _ => return,
+        };
+        let Some(Running::Process(process)) = &mut self.running[job] else { return };
+        let pid = process.child.id();
+        let silent = process.watch.look(now, beat, hang::ticks(pid));
+        match (&process.hung, silent) {
+            (Some(hung), _) if now >= hung.until => signal(pid, Signal::KILL),
+            (None, Some(silent)) => {
+                let reason = format!(
+                    "its worker hung {}, without a sign of life for {}",
+                    process.watch.last_words(),
+                    duration(silent.as_secs_f64())
+                );
+                tracing::warn!("{}: {reason}; it is stopped", self.jobs[job].0.label);
+                signal(pid, Signal::TERM);
+                process.hung = Some(Hung { reason, until: now + process.watch.grace() });
+            }
+            _ => {}
+        }
     }
 
     fn log(&self, job: usize) -> PathBuf {
@@ -237,6 +295,16 @@ impl Workers {
                 self.running[job] = Some(Running::Elsewhere(Instant::now()));
                 None
             }
+            (work, Some(5)) => {
+                // perhaps nothing could be written, not even the reason
+                self.no_room = true;
+                let told = match work {
+                    Work::Run(run) => ended(run),
+                    _ => Some(Outcome::Failed(quote())),
+                };
+                let silent = || Outcome::Failed(format!("the disk is full\n{}", quote()));
+                Some(told.unwrap_or_else(silent))
+            }
             (Work::Run(run), _) => {
                 Some(ended(run).unwrap_or_else(|| Outcome::Died(death(status, &quote()))))
             }
@@ -262,12 +330,22 @@ impl Workers {
         // let go of by `stop`
         let Some(running) = self.running[job].as_mut() else { return Some(Outcome::Interrupted) };
         match running {
-            Running::Process { child, log_from } => match (child.try_wait(), *log_from) {
-                (Ok(None), _) => None,
-                (Ok(Some(status)), log_from) => self.outcome(job, status, log_from),
-                (Err(error), _) => {
-                    Some(Outcome::Died(format!("its worker cannot be watched: {error}")))
+            Running::Process(process) => match process.child.try_wait() {
+                Ok(None) => {
+                    self.watch(job);
+                    None
                 }
+                Ok(Some(status)) => {
+                    let (log_from, hung) = (process.log_from, process.hung.take());
+                    let outcome = self.outcome(job, status, log_from);
+                    match (outcome, hung) {
+                        (Some(Outcome::Interrupted | Outcome::Died(_)), Some(hung)) => {
+                            Some(Outcome::Died(hung.reason))
+                        }
+                        (outcome, _) => outcome,
+                    }
+                }
+                Err(error) => Some(Outcome::Died(format!("its worker cannot be watched: {error}"))),
             },
             Running::Elsewhere(looked) if looked.elapsed() < LOOK_ELSEWHERE_EVERY => None,
             Running::Elsewhere(looked) => {
@@ -283,7 +361,10 @@ impl Workers {
                 }
                 Some(match handle.take().map(JoinHandle::join) {
                     Some(Ok(Ok(()))) | None => Outcome::Done,
-                    Some(Ok(Err(reason))) => Outcome::Failed(reason),
+                    Some(Ok(Err(reason))) => {
+                        self.no_room |= no_room(&reason);
+                        Outcome::Failed(reason)
+                    }
                     Some(Err(_)) => Outcome::Failed("internal error: the drawing panicked".into()),
                 })
             }
@@ -298,12 +379,13 @@ impl Executor for Workers {
 
     fn start(&mut self, job: usize, slot: usize) -> Result<(), String> {
         let started = match self.jobs[job].1.clone() {
-            Work::Data(settings) => self.draw(job, &settings),
+            Work::Data(settings) => Ok(self.draw(job, &settings)),
             Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Run(_) => {
-                self.spawn(job, self.places.device(slot))?
+                self.spawn(job, self.places.device(slot))
             }
         };
-        self.running[job] = Some(started);
+        self.no_room |= started.as_ref().is_err_and(|reason| no_room(reason));
+        self.running[job] = Some(started?);
         self.slot_of.insert(job, slot);
         self.places.started(slot, Instant::now());
         Ok(())
@@ -321,11 +403,8 @@ impl Executor for Workers {
     }
 
     fn stop(&mut self, job: usize, at_once: bool) {
-        let signal = if at_once { Signal::KILL } else { Signal::TERM };
-        if let Some(Running::Process { child, .. }) = &self.running[job] {
-            let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            // a worker that is gone already needs no signal
-            let _ = pid.map(|pid| kill_process_group(pid, signal));
+        if let Some(Running::Process(process)) = &self.running[job] {
+            signal(process.child.id(), if at_once { Signal::KILL } else { Signal::TERM });
         } else if at_once || matches!(self.running[job], Some(Running::Elsewhere(_))) {
             // a thread ends with this process, and leaves nothing that counts as a stage
             self.running[job] = None;
@@ -337,68 +416,31 @@ impl Executor for Workers {
         Wish::Go
     }
 
-    fn give_up(&mut self, job: usize, reason: &str) {
+    fn give_up(&mut self, job: usize, state: &JobState) {
+        let (end, reason) = match state {
+            JobState::Failed(reason) => (EndState::Failed, reason),
+            JobState::Diverged(reason) => (EndState::Diverged, reason),
+            _ => return,
+        };
         if let Work::Run(run) = &self.jobs[job].1
-            && let Err(error) = run.give_up(reason)
+            && let Err(error) = run.give_up(end, reason)
         {
             tracing::warn!("{}: {error}", self.jobs[job].0.label);
         }
     }
 }
 
-/// What the terminal record says; `None` without one.
-fn ended(run: &RunDir) -> Option<Outcome> {
-    let end = match run.end() {
-        Ok(end) => end?,
-        Err(error) => return Some(Outcome::Failed(error.to_string())),
-    };
-    let reason = end.reason.unwrap_or_else(|| "no reason given".into());
-    Some(match end.state {
-        EndState::Done => Outcome::Done,
-        EndState::Failed => Outcome::Failed(reason),
-        EndState::Diverged => Outcome::Diverged(reason),
-    })
+/// The command line of this process, as JSON.
+fn command() -> String {
+    let arguments: Vec<_> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    serde_json::to_string(&arguments).unwrap_or_default()
 }
 
-fn elsewhere(run: &RunDir) -> Option<Outcome> {
-    match run.state() {
-        Ok(RunState::Running) => None,
-        Ok(RunState::Interrupted) => Some(Outcome::Interrupted),
-        Ok(_) => Some(ended(run).unwrap_or_else(|| {
-            Outcome::Died("another process was at the run and went away".into())
-        })),
-        Err(error) => Some(Outcome::Failed(error.to_string())),
-    }
-}
-
-fn death(status: ExitStatus, quote: &str) -> String {
-    let how = match (status.signal(), status.code()) {
-        (Some(9), _) => {
-            "its worker was killed by signal 9 (SIGKILL; often the system ran out of memory)".into()
-        }
-        (Some(signal), _) => format!("its worker was killed by signal {signal}"),
-        (None, Some(code)) => {
-            format!("its worker exited with code {code} without a terminal record")
-        }
-        (None, None) => "its worker went away".into(),
-    };
-    if quote.is_empty() { how } else { format!("{how}\n{quote}") }
-}
-
-/// The last lines of a file after an offset, as much of them as a reason needs.
-fn last_lines(path: &Path, from: u64, lines: usize) -> String {
-    let read = || -> std::io::Result<Vec<u8>> {
-        let mut file = File::open(path)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096).max(from)))?;
-        let mut bytes = Vec::new();
-        file.take(4096).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let all: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
+/// Signals a worker and whatever it started; one that is gone already needs none.
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let _ = pid.map(|pid| kill_process_group(pid, signal));
 }
 
 #[cfg(test)]

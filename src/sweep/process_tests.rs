@@ -2,6 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::store::RunState;
 use crate::store::run_dir::tests::spec;
 use crate::sweep::scheduler::{JobKind, run as run_jobs};
 
@@ -28,6 +29,7 @@ fn one_run(root: &Path, script: &str) -> (Workers, RunDir, Vec<Job>) {
         worker(root, script),
         vec![(job.clone(), Work::Run(run.clone()))],
         Places::plain(1),
+        hang::DEFAULT,
     );
     (workers, run, vec![job])
 }
@@ -112,7 +114,8 @@ fn data_is_drawn_once_and_published() {
         cost: 1,
     };
     let work = vec![(job.clone(), Work::Data(Box::new(drawn)))];
-    let mut workers = Workers::new(folder.path(), "none".into(), work, Places::plain(1));
+    let places = Places::plain(1);
+    let mut workers = Workers::new(folder.path(), "none".into(), work, places, hang::DEFAULT);
     assert_eq!(run_jobs(&[job], 1, &mut workers), [JobState::Done]);
     let path = Stages::new(folder.path()).published(StageKind::Data, "ab").unwrap();
     assert!(path.join("bounding_box_train").is_dir());
@@ -135,8 +138,8 @@ fn a_teacher_that_another_sweep_trains_is_waited_for() {
     std::fs::create_dir_all(&resume).unwrap();
     let lock = RunLock::acquire(&resume).unwrap().unwrap();
     let script = worker(folder.path(), "exit 4");
-    let mut workers =
-        Workers::new(folder.path(), script, vec![(job, Work::Teacher(run))], Places::plain(1));
+    let work = vec![(job, Work::Teacher(run))];
+    let mut workers = Workers::new(folder.path(), script, work, Places::plain(1), hang::DEFAULT);
     workers.start(0, 0).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     for _ in 0..3 {
@@ -146,4 +149,55 @@ fn a_teacher_that_another_sweep_trains_is_waited_for() {
     drop(lock);
     std::thread::sleep(LOOK_ELSEWHERE_EVERY);
     assert_eq!(workers.poll(0), Some(Outcome::Done));
+}
+
+#[test]
+fn a_hanging_worker_is_ended_and_tried_again_and_a_slow_one_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = end_line("done", "null");
+    // deaf to the first request, as a process in a system call that never returns
+    let script = format!(
+        "echo started >> \"$4/count\"\n[ $(wc -l < \"$4/count\") = 2 ] || {{ trap '' TERM; sleep 60; }}\n{end}"
+    );
+    let (mut workers, run, jobs) = one_run(folder.path(), &script);
+    workers.hang_after = Duration::from_secs(1);
+    assert_eq!(run_jobs(&jobs, 1, &mut workers), [JobState::Done]);
+    assert_eq!(std::fs::read_to_string(run.path().join("count")).unwrap().lines().count(), 2);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (mut workers, run, jobs) = one_run(folder.path(), "echo x >> \"$4/count\"; exec sleep 60");
+    workers.hang_after = Duration::from_millis(500);
+    let states = run_jobs(&jobs, 1, &mut workers);
+    let JobState::Failed(reason) = &states[0] else { panic!("{states:?}") };
+    assert!(reason.contains("died 3 times") && reason.contains("sign of life"), "{reason}");
+    assert_eq!(run.end().unwrap().unwrap().state, EndState::Failed);
+
+    // a beat now and then, and no processor time to speak of
+    let folder = tempfile::tempdir().unwrap();
+    let beat = r#"printf '{"beat":%s,"phase":"training","step":%s,"of":9}' $i $i > "$4/heartbeat""#;
+    let script =
+        format!("echo x >> \"$4/count\"\nfor i in 1 2 3 4; do {beat}; sleep 1; done\n{end}");
+    let (mut workers, run, jobs) = one_run(folder.path(), &script);
+    workers.hang_after = Duration::from_millis(2500);
+    assert_eq!(run_jobs(&jobs, 1, &mut workers), [JobState::Done]);
+    assert_eq!(std::fs::read_to_string(run.path().join("count")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn a_run_that_another_process_lets_go_of_goes_on_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let end = end_line("done", "null");
+    let script = format!("[ -e \"$4/free\" ] || exit 4\n{end}");
+    let (mut workers, run, _) = one_run(folder.path(), &script);
+    let lock = RunLock::acquire(run.path()).unwrap().unwrap();
+    workers.start(0, 0).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..3 {
+        assert_eq!(workers.poll(0), None, "its lock is held");
+    }
+    // the orphan of a killed sweep saves and stops
+    std::fs::write(run.path().join("free"), "").unwrap();
+    drop(lock);
+    std::thread::sleep(LOOK_ELSEWHERE_EVERY);
+    assert_eq!(workers.poll(0), Some(Outcome::LetGo));
 }

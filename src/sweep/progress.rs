@@ -145,12 +145,16 @@ impl Progress {
             Outcome::Diverged(reason) => format!("{} diverged: {reason}", watched.label),
             Outcome::Interrupted => format!("{} stopped", watched.label),
             Outcome::Died(reason) => format!("{}: {reason}", watched.label),
+            Outcome::LetGo => {
+                format!("{}: another process was at it; it goes on here", watched.label)
+            }
         };
         self.say(&format!("{} {line}", self.count()));
     }
 
     /// A job is given up.
-    pub fn given_up(&self, job: usize, reason: &str) {
+    pub fn given_up(&self, job: usize, state: &JobState) {
+        let (JobState::Failed(reason) | JobState::Diverged(reason)) = state else { return };
         self.say(&format!("{} {} is given up: {reason}", self.count(), self.jobs[job].label));
     }
 

@@ -51,6 +51,8 @@ pub enum Outcome {
     Interrupted,
     /// The process went away without a word; trying again makes sense.
     Died(String),
+    /// Another process was at it and is no longer: it is ours now, and no try is lost.
+    LetGo,
 }
 
 /// Where a job stands.
@@ -105,8 +107,9 @@ pub trait Executor {
     fn poll(&mut self, job: usize) -> Option<Outcome>;
     /// Asks a running job to stop, or ends it.
     fn stop(&mut self, job: usize, at_once: bool);
-    /// Records that a job is given up and why, where its own worker did not.
-    fn give_up(&mut self, job: usize, reason: &str);
+    /// Records that a job is given up and why, where its own worker did not: `state` is failed, or
+    /// diverged where something that it needs did.
+    fn give_up(&mut self, job: usize, state: &JobState);
     /// Called once per round with every job's state: waits a moment and tells what is wanted.
     fn round(&mut self, states: &[JobState]) -> Wish;
 }
@@ -207,12 +210,16 @@ impl Schedule<'_> {
                 Outcome::Diverged(reason) => JobState::Diverged(reason),
                 Outcome::Interrupted => JobState::Interrupted,
                 // killed on our own request: nothing is wrong with it
-                Outcome::Died(_) if self.wish > Wish::Go => JobState::Interrupted,
+                Outcome::Died(_) | Outcome::LetGo if self.wish > Wish::Go => JobState::Interrupted,
+                Outcome::LetGo => {
+                    self.tries[job] -= 1;
+                    JobState::Waiting
+                }
                 Outcome::Died(_) if self.tries[job] < TRIES => JobState::Waiting,
                 Outcome::Died(reason) => {
-                    let reason = format!("died {TRIES} times, at last: {reason}");
-                    executor.give_up(job, &reason);
-                    JobState::Failed(reason)
+                    let state = JobState::Failed(format!("died {TRIES} times, at last: {reason}"));
+                    executor.give_up(job, &state);
+                    state
                 }
             };
         }
@@ -242,14 +249,22 @@ impl Schedule<'_> {
                 continue;
             }
             let mut needed = self.jobs[job].after.iter().filter(|at| !self.is_help(**at));
-            let failed = needed.find_map(|needed| match &self.states[*needed] {
-                JobState::Failed(reason) | JobState::Diverged(reason) => Some((needed, reason)),
-                _ => None,
+            let ended = needed.find_map(|needed| {
+                let label = &self.jobs[*needed].label;
+                match &self.states[*needed] {
+                    JobState::Failed(reason) => {
+                        Some(JobState::Failed(format!("{label} failed: {reason}")))
+                    }
+                    // it will be the same again: a result, and no failure
+                    JobState::Diverged(reason) => {
+                        Some(JobState::Diverged(format!("{label} diverged: {reason}")))
+                    }
+                    _ => None,
+                }
             });
-            if let Some((needed, reason)) = failed {
-                let reason = format!("{} failed: {reason}", self.jobs[*needed].label);
-                executor.give_up(job, &reason);
-                self.states[job] = JobState::Failed(reason);
+            if let Some(state) = ended {
+                executor.give_up(job, &state);
+                self.states[job] = state;
             } else if self.jobs[job]
                 .after
                 .iter()
@@ -280,9 +295,10 @@ impl Schedule<'_> {
                 JobState::Running
             }
             Err(reason) => {
-                executor.give_up(job, &reason);
+                let state = JobState::Failed(reason);
+                executor.give_up(job, &state);
                 self.changed = true;
-                JobState::Failed(reason)
+                state
             }
         };
     }
@@ -338,8 +354,8 @@ mod tests {
             self.waits.insert(job, if self.deaf && !at_once { u32::MAX } else { 0 });
             self.running.insert(job, outcome);
         }
-        fn give_up(&mut self, job: usize, reason: &str) {
-            self.log.push(format!("give up {job}: {reason}"));
+        fn give_up(&mut self, job: usize, state: &JobState) {
+            self.log.push(format!("give up {job}: {state:?}"));
         }
         fn round(&mut self, _states: &[JobState]) -> Wish {
             if self.wishes.is_empty() { Wish::Go } else { self.wishes.remove(0) }
@@ -396,7 +412,28 @@ mod tests {
         let states = run(&jobs, 1, &mut fake);
         assert_eq!(states[2], JobState::Failed("teacher 1 failed: no memory".into()));
         assert_eq!(states[3], JobState::Done);
-        assert!(fake.log.contains(&"give up 2: teacher 1 failed: no memory".to_owned()));
+        let given_up = "give up 2: Failed(\"teacher 1 failed: no memory\")";
+        assert!(fake.log.contains(&given_up.to_owned()));
+    }
+
+    #[test]
+    fn what_needs_a_diverged_generator_has_diverged() {
+        let generator = Job { kind: JobKind::Generator, ..job("generator", &[]) };
+        let jobs = [generator, job("a", &[0]), job("b", &[])];
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::Diverged("loss is nan".into())]);
+        let states = run(&jobs, 1, &mut fake);
+        assert_eq!(states[1], JobState::Diverged("generator diverged: loss is nan".into()));
+        assert_eq!(states[2], JobState::Done);
+        assert!(fake.log.contains(&format!("give up 1: {:?}", states[1])), "it is recorded");
+    }
+
+    #[test]
+    fn what_another_process_lets_go_of_costs_no_try() {
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::LetGo; 5]);
+        assert_eq!(run(&[job("a", &[])], 1, &mut fake), [JobState::Done]);
+        assert_eq!(fake.log.len(), 6, "{:?}", fake.log);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::error::SweepError;
+use super::hang;
 use super::indexing::Indexing;
 use super::jobs::{Task, places, tasks};
 use super::plan::Plan;
@@ -38,6 +39,8 @@ pub struct Options {
     pub time: Option<Duration>,
     /// Training steps after which running workers save and stop.
     pub steps: Option<u64>,
+    /// Time without a sign of life after which a worker hangs; [`hang::DEFAULT`] without it.
+    pub hang_after: Option<Duration>,
 }
 
 /// How a cell stands after a sweep.
@@ -66,6 +69,8 @@ pub struct Summary {
     pub interrupted: bool,
     /// Why it stopped by itself, where it did.
     pub stopped: Option<String>,
+    /// Whether the disk is full.
+    pub no_room: bool,
     /// Whether the results are in the database; `false` while another sweep's writer is behind.
     pub indexed: bool,
 }
@@ -102,7 +107,11 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
             RunDir::create(runs_root, &cell.spec)?;
         }
         if cell.state == RunState::Failed {
-            cell.run.reopen()?;
+            match cell.run.reopen() {
+                // another sweep was faster and its worker is at it: it will be waited for
+                Err(StoreError::Locked { .. }) => {}
+                reopened => reopened?,
+            }
         }
     }
     let mut beginnings: BTreeMap<usize, Vec<Fork>> = BTreeMap::new();
@@ -116,19 +125,35 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let (indexing, states, stopped) = if tasks.is_empty() {
-        (indexing, Vec::new(), None)
+    let Made { indexing, states, stopped, no_room } = if tasks.is_empty() {
+        Made { indexing, states: Vec::new(), stopped: None, no_room: false }
     } else {
         make(plan, runs_root, options, tasks, indexing)?
     };
-    let indexed = indexing.finish()?;
+    let indexed = match indexing.finish() {
+        // the run folders say what happened, and that is to be heard
+        Err(error) if no_room => {
+            tracing::warn!("{error}");
+            false
+        }
+        indexed => indexed?,
+    };
     Ok(Summary {
         cells: ends(plan)?,
         made: states.iter().filter(|state| **state == JobState::Done).count(),
         interrupted: states.contains(&JobState::Interrupted),
         stopped,
+        no_room,
         indexed,
     })
+}
+
+/// What came of the jobs of a sweep.
+struct Made {
+    indexing: Indexing,
+    states: Vec<JobState>,
+    stopped: Option<String>,
+    no_room: bool,
 }
 
 fn make(
@@ -137,7 +162,7 @@ fn make(
     options: &Options,
     tasks: Vec<Task>,
     indexing: Indexing,
-) -> Result<(Indexing, Vec<JobState>, Option<String>), SweepError> {
+) -> Result<Made, SweepError> {
     let places = places(plan, &options.devices, options.jobs)?;
     let slots = places.count();
     let signals = Signals::new(SIGNALS)
@@ -164,7 +189,8 @@ fn make(
     let classes = tasks.iter().map(|task| task.class).collect();
     let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
     let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
-    let workers = Workers::new(runs_root, worker_executable()?, work, places);
+    let hang_after = options.hang_after.unwrap_or(hang::DEFAULT);
+    let workers = Workers::new(runs_root, worker_executable()?, work, places, hang_after);
     let limits = Limits {
         max_failures: options.max_failures,
         until: options.time.map(|time| (Instant::now() + time, time)),
@@ -175,7 +201,8 @@ fn make(
     let states = scheduler::run(&jobs, slots, &mut sweep);
     sweep.progress.end(&states);
     over.store(true, Ordering::Relaxed);
-    Ok((sweep.indexing, states, sweep.stopped))
+    let no_room = sweep.workers.found_no_room();
+    Ok(Made { indexing: sweep.indexing, states, stopped: sweep.stopped, no_room })
 }
 
 /// What ends a sweep before its work does.
@@ -271,9 +298,9 @@ impl Executor for Sweep {
         self.workers.stop(job, at_once);
     }
 
-    fn give_up(&mut self, job: usize, reason: &str) {
-        self.progress.given_up(job, reason);
-        self.workers.give_up(job, reason);
+    fn give_up(&mut self, job: usize, state: &JobState) {
+        self.progress.given_up(job, state);
+        self.workers.give_up(job, state);
     }
 
     fn round(&mut self, states: &[JobState]) -> Wish {
@@ -292,7 +319,10 @@ impl Executor for Sweep {
             }
         }
         if self.wish == Wish::Go {
-            self.stopped = self.limits.reached(states, Instant::now());
+            // whatever else is started would fail as well
+            let full = || "the disk is full: what cannot be written is not trained".to_owned();
+            self.stopped = (self.workers.found_no_room().then(full))
+                .or_else(|| self.limits.reached(states, Instant::now()));
             if self.stopped.is_some() {
                 self.wish = Wish::Stop;
                 self.progress.stopping(self.wish);

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{Parser, Subcommand};
 use dgnet::spec::settings::Device;
+use dgnet::store::error::no_room;
 use dgnet_worker::compute;
 use dgnet_worker::run::{self as worker, Exit, Stop, WorkerError};
 
@@ -97,6 +98,7 @@ fn main() -> ExitCode {
             tracing::error!("{error}");
         }
         match error {
+            error if no_room(&error.to_string()) => Exit::NoRoom,
             WorkerError::Refused(_) | WorkerError::Data(_) => Exit::Refused,
             _ => Exit::Failed,
         }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, c_char};
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tch::Device;
@@ -50,6 +51,39 @@ static CARD: OnceLock<u32> = OnceLock::new();
 /// call counts.
 pub fn use_card(number: u32) {
     let _ = CARD.set(number);
+}
+
+/// A training would go on elsewhere than it began.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the training in `{}` began on a {began} and would go on on a {now}: its bits would be neither's\n  \
+     hint: go on where a {began} is; or set `train.device: {now}`, which is a run of its own; or remove that \
+     folder, and it is trained from the beginning here", folder.display()
+)]
+pub struct ClassChanged {
+    /// Where its weights lie.
+    pub folder: PathBuf,
+    /// cpu or cuda.
+    pub began: String,
+    /// cpu or cuda.
+    pub now: &'static str,
+}
+
+/// The class of a device, within which the same work gives the same bits: cpu or cuda.
+#[must_use]
+pub fn class(device: Device) -> &'static str {
+    if device.is_cuda() { "cuda" } else { "cpu" }
+}
+
+/// Refuses to go on on another class of device than `began`; `None` is not known and goes.
+pub fn same_class(began: Option<&str>, device: Device, folder: &Path) -> Result<(), ClassChanged> {
+    let now = class(device);
+    match began.filter(|began| *began != now) {
+        Some(began) => {
+            Err(ClassChanged { folder: folder.to_owned(), began: began.to_owned(), now })
+        }
+        None => Ok(()),
+    }
 }
 
 /// The device that a setting means on this machine.

@@ -7,21 +7,22 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
 use tch::Device;
 
+use super::energy;
 use super::provenance::cpu_seconds;
-use crate::compute::{self, DeviceError};
+use crate::compute::{self, ClassChanged, DeviceError};
 use crate::eval::rank::ShapeError;
 use crate::eval::swap::HeldOut;
 use crate::train::checkpoint::CheckpointError;
 use dgnet::data::drawn::Truth;
 use dgnet::data::loader::Images;
-use dgnet::data::{DataError, Dataset, Photo, layout};
+use dgnet::data::{DataError, Dataset, Photo, fingerprint, layout};
 use dgnet::spec::prefix::Course;
-use dgnet::store::files::{read_json, write_json};
-use dgnet::store::records::RunSpec;
-use dgnet::store::stages::alive;
+use dgnet::spec::settings::Mode;
+use dgnet::store::files::write_json;
+use dgnet::store::records::{RunSpec, Usage};
+use dgnet::store::stages::StageWork;
 use dgnet::store::{RunDir, StageKind, Stages, StoreError};
 
 /// Why a worker cannot do its work.
@@ -39,6 +40,9 @@ pub enum WorkerError {
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// The device is of another class than that of the training so far.
+    #[error(transparent)]
+    Class(#[from] ClassChanged),
     /// A stage that should be there is not.
     #[error("the {kind} `{key}` is not there\n  hint: `dgnet sweep` makes what a run needs")]
     Missing {
@@ -66,7 +70,8 @@ pub enum WorkerError {
 pub struct Stop {
     /// Set by the signal handler.
     pub asked: Arc<AtomicBool>,
-    /// Process whose death stops this one.
+    /// Process that started this one and whose death stops it. It is known by being the parent: a dead
+    /// one may stay as a zombie, and its number may come to another process.
     pub parent: Option<u32>,
 }
 
@@ -74,7 +79,9 @@ impl Stop {
     /// Whether to stop after the current step.
     #[must_use]
     pub fn requested(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) || self.parent.is_some_and(|pid| !alive(pid))
+        let parent =
+            || rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get().cast_unsigned());
+        self.asked.load(Ordering::Relaxed) || self.parent.is_some_and(|pid| parent() != Some(pid))
     }
 }
 
@@ -116,6 +123,9 @@ impl Job {
         compute::configure(&settings.train, device);
         let stages = Stages::new(runs);
         let root = data_root(&spec, &stages)?;
+        if settings.data.path.is_some() {
+            check_data(&root, &spec.stages.data)?;
+        }
         let dataset = layout::read(&root)?;
         let truth = Truth::open(&root)?;
         let classes = dataset.classes();
@@ -187,12 +197,42 @@ impl Job {
         key: &str,
         build: impl FnOnce(&Path) -> Result<(), WorkerError>,
     ) -> Result<PathBuf, WorkerError> {
-        if let Some(stage) = self.stages.published(kind, key) {
-            return Ok(stage);
+        match self.stages.verified(kind, key) {
+            Ok(Some(stage)) => return Ok(stage),
+            Ok(None) => {}
+            // set aside; nothing is lost that cannot be made from what went into it
+            Err(error @ StoreError::Damaged { .. }) => tracing::warn!("{error}"),
+            Err(error) => return Err(error.into()),
         }
-        let work = self.stages.work(kind, key)?;
+        let work = self.work(kind, key)?;
         build(work.path())?;
         Ok(self.stages.publish(work)?)
+    }
+
+    /// A folder to build a stage in that knows what it is made from.
+    pub fn work(&self, kind: StageKind, key: &str) -> Result<StageWork, StoreError> {
+        let keys = &self.spec.stages;
+        let teaches = |wanted: bool| if wanted { keys.teacher.as_str() } else { "" };
+        let weights = match self.spec.settings.train.mode {
+            Mode::Joint => (StageKind::Training, keys.training.as_str()),
+            Mode::TeacherOnly => (StageKind::Teacher, keys.teacher.as_str()),
+        };
+        let trained = matches!(kind, StageKind::Training | StageKind::Prefix);
+        let parents = match kind {
+            StageKind::Data => vec![],
+            StageKind::Teacher | StageKind::Prefix | StageKind::Training => vec![
+                (StageKind::Data, keys.data.as_str()),
+                (StageKind::Teacher, teaches(trained)),
+                (StageKind::Training, if trained { keys.generator.as_str() } else { "" }),
+            ],
+            StageKind::Evaluation => vec![(StageKind::Data, keys.data.as_str()), weights],
+            StageKind::Pictures => vec![
+                (StageKind::Data, keys.data.as_str()),
+                weights,
+                (StageKind::Evaluation, keys.evaluation.as_str()),
+            ],
+        };
+        Ok(self.stages.work(kind, key)?.made_from(parents))
     }
 
     /// The course of this run's training, by which it is known which steps others share.
@@ -222,7 +262,20 @@ pub fn data_root(spec: &RunSpec, stages: &Stages) -> Result<PathBuf, WorkerError
     }
     let key = &spec.stages.data;
     let missing = || WorkerError::Missing { kind: "data set", key: key.clone() };
-    stages.published(StageKind::Data, key).ok_or_else(missing)
+    stages.verified(StageKind::Data, key)?.ok_or_else(missing)
+}
+
+/// Refuses a folder of photos that is no longer the one that the run was planned with.
+fn check_data(root: &Path, planned: &str) -> Result<(), WorkerError> {
+    let now = fingerprint::of_folder(root)?;
+    if now == planned {
+        return Ok(());
+    }
+    Err(WorkerError::Refused(format!(
+        "the data set `{}` is not the one that this run was planned with (fingerprint {planned}, now {now})\n  \
+         hint: restore it, or plan again: with other data it is another run",
+        root.display()
+    )))
 }
 
 fn bytes(images: &Images) -> usize {
@@ -230,29 +283,9 @@ fn bytes(images: &Images) -> usize {
     images.len() * 3 * height * width
 }
 
-/// Seconds that an attempt took; a file of its own per attempt, so that a crash loses only its own.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Usage {
-    wall_s: f64,
-    cpu_s: f64,
-}
-
-fn usage_file(run: &RunDir, attempt: u32) -> PathBuf {
-    run.path().join(format!("usage-{attempt}.json"))
-}
-
-/// Notes what this attempt has taken so far.
+/// Notes what this attempt, which began at `began`, has taken so far.
 pub fn add_usage(run: &RunDir, attempt: u32, began: Instant) -> Result<(), StoreError> {
-    let usage = Usage { wall_s: began.elapsed().as_secs_f64(), cpu_s: cpu_seconds() };
-    write_json(&usage_file(run, attempt), &usage)
-}
-
-/// (wall seconds, CPU seconds) over all attempts.
-pub fn usage(run: &RunDir) -> Result<(f64, f64), StoreError> {
-    let mut total = (0.0, 0.0);
-    for attempt in run.attempts()? {
-        let usage: Usage = read_json(&usage_file(run, attempt))?.unwrap_or_default();
-        total = (total.0 + usage.wall_s, total.1 + usage.cpu_s);
-    }
-    Ok(total)
+    let wall_s = began.elapsed().as_secs_f64();
+    let usage = Usage { wall_s, cpu_s: cpu_seconds(), energy_j: energy::taken() };
+    write_json(&run.usage_file(attempt), &usage)
 }

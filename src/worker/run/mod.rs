@@ -1,6 +1,7 @@
 //! The worker's run loop: where training, evaluation, stages and records meet. It runs in
 //! `dgnet-worker`, a process per run.
 
+pub mod energy;
 pub mod finish;
 pub mod finished;
 pub mod generate;
@@ -18,9 +19,10 @@ use std::path::Path;
 pub use generate::generate;
 pub use job::{Job, Stop, WorkerError};
 
-use dgnet::spec::identity::generator_settings;
+use dgnet::spec::identity::{RECIPE_VERSION, generator_settings, run_uid};
 use dgnet::spec::settings::Mode;
-use dgnet::store::records::{End, EndState, Pause};
+use dgnet::store::error::no_room;
+use dgnet::store::records::{End, EndState, Pause, RunSpec, Usage};
 use dgnet::store::run_dir::now;
 use dgnet::store::{RunDir, RunLock, RunWriter};
 use provenance::peak_bytes;
@@ -39,6 +41,8 @@ pub enum Exit {
     Diverged = 3,
     /// Another process holds the lock.
     Locked = 4,
+    /// The disk is full: perhaps not even the record of the failure could be written.
+    NoRoom = 5,
     /// Stopped on request after a checkpoint.
     Interrupted = 130,
 }
@@ -74,6 +78,7 @@ pub fn run(runs: &Path, folder: &Path, stop: &Stop) -> Result<Exit, WorkerError>
         });
     }
     let began = std::time::Instant::now();
+    energy::sample();
     let outcome = caught(|| attempt(runs, &dir, stop));
     let attempt = dir.begin()?.map_or(1, |begin| begin.attempt);
     let (state, reason, step) = match outcome {
@@ -89,8 +94,14 @@ pub fn run(runs: &Path, folder: &Path, stop: &Stop) -> Result<Exit, WorkerError>
         }
         Err(error) => (EndState::Failed, Some(error.to_string()), None),
     };
-    job::add_usage(&dir, attempt, began)?;
-    let (wall_s, cpu_s) = job::usage(&dir)?;
+    if let Some(reason) = &reason {
+        tracing::error!("{reason}");
+    }
+    if let Err(error) = job::add_usage(&dir, attempt, began) {
+        // what it was at matters more than what it cost
+        tracing::warn!("{error}");
+    }
+    let Usage { wall_s, cpu_s, energy_j } = dir.usage()?;
     let step = step.unwrap_or_else(|| dir.heartbeat().map_or(0, |beat| beat.step));
     let end = End {
         state,
@@ -100,13 +111,12 @@ pub fn run(runs: &Path, folder: &Path, stop: &Stop) -> Result<Exit, WorkerError>
         ended_at: now(),
         wall_s,
         cpu_s,
+        energy_j,
         peak_bytes: peak_bytes(),
     };
     dgnet::store::files::write_json(&folder.join("end.json"), &end)?;
-    if let Some(reason) = reason {
-        tracing::error!("{reason}");
-    }
     Ok(match state {
+        EndState::Failed if reason.as_deref().is_some_and(no_room) => Exit::NoRoom,
         EndState::Done => Exit::Done,
         EndState::Failed => Exit::Failed,
         EndState::Diverged => Exit::Diverged,
@@ -115,11 +125,28 @@ pub fn run(runs: &Path, folder: &Path, stop: &Stop) -> Result<Exit, WorkerError>
 
 fn attempt(runs: &Path, dir: &RunDir, stop: &Stop) -> Result<Phase, WorkerError> {
     let spec = dir.spec()?;
+    check_identity(dir, &spec)?;
     let job = Job::open(runs, spec, stop)?;
     match job.spec.settings.train.mode {
         Mode::Joint => joint(&job, dir),
         Mode::TeacherOnly => teacher_only(&job, dir),
     }
+}
+
+/// Refuses a folder whose settings are no longer those of the run that it is named after.
+fn check_identity(dir: &RunDir, spec: &RunSpec) -> Result<(), WorkerError> {
+    // another version of the program counts otherwise
+    let uid = run_uid(&spec.settings, spec.seed, &spec.stages.data);
+    if spec.recipe != RECIPE_VERSION || uid == spec.uid {
+        return Ok(());
+    }
+    Err(WorkerError::Refused(format!(
+        "`{}` was changed: its settings are those of the run {:.8} and its folder is that of {:.8}\n  \
+         hint: move the folder away; the same command makes it anew. Settings are changed in the study file",
+        dir.spec_file().display(),
+        uid,
+        spec.uid
+    )))
 }
 
 /// A DG-Net run.

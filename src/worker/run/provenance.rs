@@ -21,6 +21,8 @@ pub fn begin(device: Device, attempt: u32, from_step: u64, steps: u64) -> Begin 
         shared_steps: 0,
         started_at: now(),
         command: std::env::args().collect(),
+        started_by: started_by(),
+        device_class: compute::class(device).to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit,
         git_dirty,
@@ -31,6 +33,12 @@ pub fn begin(device: Device, attempt: u32, from_step: u64, steps: u64) -> Begin 
         host: host(),
         pid: std::process::id(),
     }
+}
+
+/// The command line of the sweep, which it hands on as JSON.
+fn started_by() -> Vec<String> {
+    let json = std::env::var("DGNET_COMMAND").unwrap_or_default();
+    serde_json::from_str(&json).unwrap_or_default()
 }
 
 /// Commit of the working directory and a hash of what differs from it.

@@ -12,9 +12,10 @@ use tch::nn::VarStore;
 
 use super::job::{Job, WorkerError};
 use super::{Exit, Phase};
+use crate::compute;
 use crate::eval::features::gather;
 use crate::model::teacher::TeacherNet;
-use crate::train::checkpoint::{self, Checkpoints, restore_optimizer, variables};
+use crate::train::checkpoint::{self, CheckpointError, Checkpoints, restore_optimizer, variables};
 use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
 use crate::train::weights::Weights;
 use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
@@ -33,6 +34,8 @@ const DEPTH: usize = 4;
 const CHECKED_PHOTOS: usize = 2_048;
 const WEIGHTS: &str = "teacher.safetensors";
 const METRICS: &str = "metrics.jsonl";
+/// In a checkpoint, the losses of the epoch in which a teacher was stopped.
+const LOSSES: &str = "losses";
 
 /// Trains the teacher of this job's seed and publishes it, unless it is there.
 pub fn train(job: &Job) -> Result<Exit, WorkerError> {
@@ -54,20 +57,18 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
             Phase::Complete => {}
             Phase::Interrupted { .. } => return Ok(Exit::Interrupted),
             Phase::Diverged { step, reason } => {
-                return Err(WorkerError::Teacher(format!(
-                    "{} diverged at step {step}: {reason}",
-                    called(nth)
-                )));
+                tracing::error!("{} diverged at step {step}: {reason}", called(nth));
+                return Ok(Exit::Diverged);
             }
         }
         if course.step > 0 && nth + 1 < job.spec.settings.teacher.count {
-            course.save(job)?;
+            course.save(job, &[])?;
         }
         tensors.extend(variables(&called(nth), &course.trainer.vars));
         steps = course.step;
         curves.push(course.lines);
     }
-    let work = job.stages.work(StageKind::Teacher, key)?.since(began);
+    let work = job.work(StageKind::Teacher, key)?.since(began);
     checkpoint::write(&work.path().join(WEIGHTS), &tensors, steps, &job.people(), BTreeMap::new())?;
     write_lines(&work.path().join(METRICS), &mean_lines(&curves))?;
     job.stages.publish(work)?;
@@ -106,6 +107,8 @@ struct Course {
     pulse: Pulse,
     folder: PathBuf,
     lines: Vec<MetricLine>,
+    /// Losses of the epoch in which it was stopped.
+    losses: Vec<f64>,
     held_out: Vec<usize>,
     loader: Arc<TeacherLoader>,
     step: u64,
@@ -122,9 +125,16 @@ impl Course {
         }
         let mut trainer = TeacherTrainer::new(net, vars, settings);
         let checkpoints = Checkpoints::new(folder.join("checkpoints"));
-        let (found, _damaged) = checkpoints.newest();
-        let mut step = 0;
+        let (found, damaged) = checkpoints.newest()?;
+        for complaint in damaged {
+            tracing::warn!("{complaint}");
+        }
+        let (mut step, mut losses) = (0, Vec::new());
         if let Some((record, tensors)) = found {
+            compute::same_class(record.device.as_deref(), job.device, folder)?;
+            if let Some(tensor) = tensors.get(LOSSES) {
+                losses = Vec::try_from(tensor).map_err(CheckpointError::from)?;
+            }
             checkpoint::fill(folder, "teacher", &trainer.vars, &tensors)?;
             restore_optimizer(folder, "teacher", trainer.optim(), &tensors)?;
             trainer.set_steps(record.counters.get("teacher").copied().unwrap_or_default());
@@ -155,6 +165,7 @@ impl Course {
             pulse: Pulse::new(resume)?,
             folder: folder.clone(),
             lines,
+            losses,
             held_out,
             loader: Arc::new(loader),
             step,
@@ -173,7 +184,7 @@ impl Course {
             DEPTH,
             Arc::new(move |step| loader.batch(step)),
         );
-        let mut losses = Vec::new();
+        let mut losses = std::mem::take(&mut self.losses);
         for batch in batches {
             let batch = batch?;
             let photos = tensor(&job.train, &batch.x, job);
@@ -198,10 +209,11 @@ impl Course {
                 self.note_epoch(job, &mut losses)?;
                 let epoch = self.step / epoch_steps;
                 if epoch.is_multiple_of(CHECKPOINT_EPOCHS) {
-                    self.save(job)?;
+                    self.save(job, &[])?;
                 }
             }
             if self.step < steps && job.stop.requested() {
+                self.save(job, &losses)?;
                 return Ok(Phase::Interrupted { step: self.step });
             }
         }
@@ -219,9 +231,13 @@ impl Course {
         Ok(())
     }
 
-    fn save(&self, job: &Job) -> Result<(), WorkerError> {
+    /// Saves what it is at; `losses` are those of the epoch that has begun.
+    fn save(&self, job: &Job, losses: &[f64]) -> Result<(), WorkerError> {
         write_lines(&self.folder.join(METRICS), &self.lines)?;
         let mut tensors = variables("teacher", &self.trainer.vars);
+        if !losses.is_empty() {
+            tensors.push((LOSSES.to_owned(), Tensor::from_slice(losses)));
+        }
         let optim = self.trainer.optim();
         tensors.extend(
             optim
@@ -285,7 +301,7 @@ pub fn load(job: &Job) -> Result<Teachers, WorkerError> {
         Weights::read(Path::new(path))?
     } else {
         let key = &job.spec.stages.teacher;
-        let stage = job.stages.published(StageKind::Teacher, key);
+        let stage = job.stages.verified(StageKind::Teacher, key)?;
         let path = stage
             .ok_or_else(|| WorkerError::Missing { kind: "teacher", key: key.clone() })?
             .join(WEIGHTS);

@@ -56,7 +56,7 @@ impl Trained {
                     "the run `{name}` is being trained\n  hint: wait for it, or stop it: it goes on later"
                 )));
             }
-            let (newest, _) = Checkpoints::new(dir.checkpoints()).newest();
+            let (newest, _) = Checkpoints::new(dir.checkpoints()).newest()?;
             let whole = newest.ok_or_else(|| {
                 WorkerError::Refused(format!(
                     "the run `{name}` has no weights yet\n  hint: `dgnet run` or `dgnet sweep` trains it"

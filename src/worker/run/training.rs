@@ -11,7 +11,8 @@ use tch::{Device, Tensor};
 
 use super::job::{Job, WorkerError};
 use super::teaching::{self, copy_lines, read_lines, tensor, write_lines};
-use super::{Phase, finish, provenance};
+use super::{Phase, energy, finish, provenance};
+use crate::compute;
 use crate::model::vgg::Vgg;
 use crate::train::checkpoint::{self, Checkpoints, restore_training, training_state, variables};
 use crate::train::step::{Batch, Draws, Guides, Networks, Trainer};
@@ -45,6 +46,7 @@ pub struct Session {
 
 /// A beginning that another process has trained.
 struct Taken {
+    key: String,
     steps: u64,
     lines: Vec<MetricLine>,
 }
@@ -71,7 +73,7 @@ fn load_painter(job: &Job, networks: &Networks) -> Result<(), WorkerError> {
     let key = &job.spec.stages.generator;
     let stage = job
         .stages
-        .published(StageKind::Training, key)
+        .verified(StageKind::Training, key)?
         .ok_or_else(|| WorkerError::Missing { kind: "generator", key: key.clone() })?;
     let path = stage.join(WEIGHTS);
     let (_, tensors) = checkpoint::read(&path)?;
@@ -116,9 +118,8 @@ impl Session {
         };
         let whole = until == settings.train.steps;
         let key = &job.spec.stages.training;
-        let finished = job.stages.published(StageKind::Training, key).filter(|_| whole);
-        if let Some(stage) = finished {
-            session.load_published(&stage)?;
+        if whole && session.load_published(job, key)? {
+            // nothing is left to train
         } else if !session.resume(dir)? {
             // a checkpoint and a shared beginning hold the painter themselves
             load_painter(job, &session.trainer.networks)?;
@@ -127,21 +128,33 @@ impl Session {
         Ok(session)
     }
 
-    fn load_published(&mut self, stage: &Path) -> Result<(), WorkerError> {
+    /// Loads the weights of a training that is published; `false` where none is, or none that is whole.
+    fn load_published(&mut self, job: &Job, key: &str) -> Result<bool, WorkerError> {
+        let stage = match job.stages.verified(StageKind::Training, key) {
+            Ok(Some(stage)) => stage,
+            Ok(None) => return Ok(false),
+            Err(error @ StoreError::Damaged { .. }) => {
+                self.complaints.push(error.to_string());
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let path = stage.join(WEIGHTS);
-        let (_, tensors) = checkpoint::read(&path)?;
+        let (record, tensors) = checkpoint::read(&path)?;
+        compute::same_class(record.device.as_deref(), self.device, &stage)?;
         for (name, store) in self.trainer.networks.stores() {
             checkpoint::fill(&path, name, store, &tensors)?;
         }
         self.published = Some(read_lines(&stage.join(METRICS))?);
-        Ok(())
+        Ok(true)
     }
 
     /// Goes back to the newest whole checkpoint; `false` without one.
     fn resume(&mut self, dir: &RunDir) -> Result<bool, WorkerError> {
-        let (found, damaged) = self.checkpoints.newest();
-        self.complaints = damaged.iter().map(ToString::to_string).collect();
+        let (found, damaged) = self.checkpoints.newest()?;
+        self.complaints.extend(damaged.iter().map(ToString::to_string));
         let Some((record, tensors)) = found else { return Ok(false) };
+        compute::same_class(record.device.as_deref(), self.device, &dir.checkpoints())?;
         restore_training(&mut self.trainer, &dir.checkpoints(), &record, &tensors)?;
         self.next = record.step;
         Ok(true)
@@ -153,23 +166,28 @@ impl Session {
         let mut usable = forks.iter().filter(published).collect::<Vec<_>>();
         usable.sort_by_key(|fork| std::cmp::Reverse(fork.steps));
         for fork in usable.into_iter().filter(|fork| course.key(fork.steps) == fork.key) {
-            let stage = job.stages.dir(StageKind::Prefix, &fork.key);
-            let path = stage.join(WEIGHTS);
-            let whole = checkpoint::read(&path).map_err(WorkerError::from);
-            let lines = read_lines(&stage.join(METRICS)).map_err(WorkerError::from);
-            match whole.and_then(|whole| Ok((whole, lines?))) {
-                Ok(((record, tensors), lines)) => {
-                    restore_training(&mut self.trainer, &path, &record, &tensors)?;
-                    self.next = record.step;
-                    self.taken = Some(Taken { steps: record.step, lines });
-                    return Ok(());
-                }
+            let stage = match job.stages.verified(StageKind::Prefix, &fork.key) {
+                Ok(Some(stage)) => stage,
+                Ok(None) => continue,
                 // nothing is lost: the steps are trained again, now or by the next sweep
-                Err(error) => {
+                Err(error @ StoreError::Damaged { .. }) => {
                     self.complaints.push(error.to_string());
-                    job.stages.set_aside(StageKind::Prefix, &fork.key);
+                    continue;
                 }
+                Err(error) => return Err(error.into()),
+            };
+            let path = stage.join(WEIGHTS);
+            let (record, tensors) = checkpoint::read(&path)?;
+            // a beginning is a help: one of another class of device is none
+            if let Err(error) = compute::same_class(record.device.as_deref(), self.device, &stage) {
+                self.complaints.push(error.to_string());
+                continue;
             }
+            restore_training(&mut self.trainer, &path, &record, &tensors)?;
+            self.next = record.step;
+            let lines = read_lines(&stage.join(METRICS))?;
+            self.taken = Some(Taken { key: fork.key.clone(), steps: record.step, lines });
+            return Ok(());
         }
         Ok(())
     }
@@ -263,6 +281,7 @@ impl Session {
                 return Ok(diverged);
             }
             writer.heartbeat("training", done, until)?;
+            energy::sample();
             let stop = done < until && job.stop.requested();
             if stop || done.is_multiple_of(settings.train.checkpoint_every) && done < until {
                 self.save(job, done, writer)?;
@@ -337,7 +356,8 @@ impl Session {
         (tensors, counters): (&[(String, Tensor)], BTreeMap<String, i64>),
     ) -> Result<Phase, WorkerError> {
         writer.sync()?;
-        let work = job.stages.work(kind, key)?.since(self.began);
+        let taken = self.taken.as_ref().map(|taken| (StageKind::Prefix, taken.key.as_str()));
+        let work = job.work(kind, key)?.since(self.began).made_from(taken);
         checkpoint::write(&work.path().join(WEIGHTS), tensors, steps, &job.people(), counters)?;
         write_lines(&work.path().join(METRICS), &writer.run().metric_lines()?)?;
         job.stages.publish(work)?;

@@ -12,7 +12,9 @@ use tch::{TchError, Tensor};
 use super::optim::Savable;
 use super::step::Trainer;
 use super::weights::copy;
+use crate::compute::class;
 use dgnet::data::torch_file::TorchFileError;
+use dgnet::store::error::io_hint;
 
 /// Checkpoints kept of a running training; the older one serves when the newest is damaged.
 const KEPT: usize = 2;
@@ -21,7 +23,7 @@ const KEPT: usize = 2;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// A file cannot be read or written.
-    #[error("cannot use checkpoint `{path}`: {source}", path = path.display())]
+    #[error("cannot use checkpoint `{path}`: {source}{hint}", path = path.display(), hint = io_hint(source, path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -54,8 +56,21 @@ pub enum CheckpointError {
     Libtorch(#[from] TchError),
 }
 
+impl CheckpointError {
+    /// Whether the file is gone or not what was written, and will stay so.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Damaged { .. } => true,
+            Self::Mismatch { .. } | Self::Torch(_) | Self::Libtorch(_) => false,
+        }
+    }
+}
+
 /// The record beside a weights file.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Record {
     /// Steps finished.
     pub step: u64,
@@ -65,6 +80,24 @@ pub struct Record {
     pub people: Vec<i64>,
     /// Steps each optimizer has taken.
     pub counters: BTreeMap<String, i64>,
+    /// Class of the device that trained, [`crate::compute::class`]; records of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// blake3 of the record without this, hex: a flipped digit of a step would be another training.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub seal: String,
+}
+
+impl Record {
+    fn sealed(mut self) -> Result<Self, serde_json::Error> {
+        self.seal.clear();
+        self.seal = blake3::hash(&serde_json::to_vec(&self)?).to_hex().to_string();
+        Ok(self)
+    }
+
+    fn is_whole(&self) -> bool {
+        self.seal.is_empty() || self.clone().sealed().is_ok_and(|again| again == *self)
+    }
 }
 
 /// A checkpoint whose checksum was right: its record and its tensors by name.
@@ -104,15 +137,39 @@ pub fn write(
         fs::create_dir_all(folder).map_err(io(folder))?;
     }
     let temporary = path.with_extension("safetensors.tmp");
+    let written = write_whole(path, &temporary, tensors, step, people, counters);
+    if written.is_err() {
+        // its room may be what the record of the failure needs
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write_whole(
+    path: &Path,
+    temporary: &Path,
+    tensors: &[(String, Tensor)],
+    step: u64,
+    people: &[i64],
+    counters: BTreeMap<String, i64>,
+) -> Result<Record, CheckpointError> {
     let plain: Vec<(&str, Tensor)> = tensors
         .iter()
         .map(|(name, tensor)| (name.as_str(), tensor.detach().contiguous()))
         .collect();
-    Tensor::write_safetensors(&plain, &temporary)?;
-    let file = fs::File::open(&temporary).map_err(io(&temporary))?;
-    file.sync_all().map_err(io(&temporary))?;
-    let record = Record { step, blake3: checksum(&temporary)?, people: people.to_vec(), counters };
-    fs::rename(&temporary, path).map_err(io(path))?;
+    Tensor::write_safetensors(&plain, temporary).map_err(|error| refused(temporary, error))?;
+    let file = fs::File::open(temporary).map_err(io(temporary))?;
+    file.sync_all().map_err(io(temporary))?;
+    let record = Record {
+        step,
+        blake3: checksum(temporary)?,
+        people: people.to_vec(),
+        counters,
+        device: tensors.first().map(|(_, tensor)| class(tensor.device()).to_owned()),
+        seal: String::new(),
+    };
+    let record = record.sealed().map_err(|error| io(path)(error.into()))?;
+    fs::rename(temporary, path).map_err(io(path))?;
     let record_file = record_path(path);
     let temporary = record_file.with_extension("json.tmp");
     let json =
@@ -120,6 +177,16 @@ pub fn write(
     fs::write(&temporary, json).map_err(io(&temporary))?;
     fs::rename(&temporary, &record_file).map_err(io(&record_file))?;
     Ok(record)
+}
+
+/// libtorch's words for what the system refused, as the system's.
+fn refused(path: &Path, error: TchError) -> CheckpointError {
+    let text = error.to_string();
+    let code = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));
+    match code.and_then(|(code, _)| code.parse().ok()) {
+        Some(code) => io(path)(std::io::Error::from_raw_os_error(code)),
+        None => error.into(),
+    }
 }
 
 fn checksum(path: &Path) -> Result<String, CheckpointError> {
@@ -136,6 +203,9 @@ pub fn read(path: &Path) -> Result<Whole, CheckpointError> {
     let json = fs::read(&record_file).map_err(io(&record_file))?;
     let record: Record =
         serde_json::from_slice(&json).map_err(|error| damaged(error.to_string()))?;
+    if !record.is_whole() {
+        return Err(damaged("its record was changed".into()));
+    }
     if checksum(path)? != record.blake3 {
         return Err(damaged("its checksum does not match its record".into()));
     }
@@ -210,18 +280,22 @@ impl Checkpoints {
     }
 
     /// The newest checkpoint that is whole, with the complaints about newer ones that are not.
-    pub fn newest(&self) -> (Option<Whole>, Vec<CheckpointError>) {
+    ///
+    /// # Errors
+    /// Where the system does not let one be read: it may be whole all the same.
+    pub fn newest(&self) -> Result<(Option<Whole>, Vec<CheckpointError>), CheckpointError> {
         let mut complaints = Vec::new();
         for step in self.steps().into_iter().rev() {
             match read(&self.file(step)) {
-                Ok(found) => return (Some(found), complaints),
-                Err(error) => {
+                Ok(found) => return Ok((Some(found), complaints)),
+                Err(error) if error.is_damage() => {
                     complaints.push(error);
                     self.forget(step);
                 }
+                Err(error) => return Err(error),
             }
         }
-        (None, complaints)
+        Ok((None, complaints))
     }
 
     /// Removes all of them, once the final weights are published.

@@ -1,0 +1,465 @@
+//! Disks that are full, files with flipped bits, folders that are none, clocks that jump: each ends as
+//! ARCHITECTURE.md says.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value as Json;
+
+use crate::support::{Place, TINY, fingerprint};
+
+const FULL: [&str; 6] = ["run", "tiny.yaml", "--arm", "full", "--seed", "1"];
+const HARD: [&str; 6] = ["run", "tiny.yaml", "--arm", "hard_labels", "--seed", "1"];
+
+fn place() -> Place {
+    let place = Place::new();
+    place.study(TINY);
+    place
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Fails, in words that help, with this code.
+fn refused(output: &Output, code: i32, expected: &[&str]) {
+    let said = words(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for expected in expected.iter().chain(&["hint: "]) {
+        assert!(said.contains(expected), "`{expected}` is missing in: {said}");
+    }
+    assert!(!said.contains("panicked"), "{said}");
+}
+
+/// The files of a stage's kind by name.
+fn stage(place: &Place, kind: &str) -> PathBuf {
+    let stages = std::fs::read_dir(place.runs().join(".stages").join(kind)).unwrap().flatten();
+    let shown = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with('.');
+    stages.map(|entry| entry.path()).find(|path| path.is_dir() && shown(path)).unwrap()
+}
+
+fn flip(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success());
+}
+
+/// Changes a JSON record.
+fn edit(file: &Path, change: impl FnOnce(&mut Json)) {
+    let mut record: Json = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    change(&mut record);
+    std::fs::write(file, record.to_string()).unwrap();
+}
+
+/// A run of `full` that was stopped after two checkpoints.
+fn stopped() -> Place {
+    let place = place();
+    let mut run = place.command(&FULL).spawn().unwrap();
+    let since = Instant::now();
+    while checkpoints(&place).len() < 2 {
+        assert!(since.elapsed() < Duration::from_mins(2) && run.try_wait().unwrap().is_none());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let pid = Pid::from_raw(i32::try_from(run.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    place
+}
+
+/// Records of checkpoints, oldest first.
+fn checkpoints(place: &Place) -> Vec<PathBuf> {
+    let files = walkdir::WalkDir::new(place.runs().join("tiny")).sort_by_file_name();
+    let files = files.into_iter().flatten().map(walkdir::DirEntry::into_path);
+    files
+        .filter(|path| path.parent().is_some_and(|folder| folder.ends_with("checkpoints")))
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect()
+}
+
+#[test]
+fn a_checkpoint_that_is_not_whole_falls_back_to_the_one_before() {
+    let straight = place();
+    straight.succeed(&FULL);
+    let expected = fingerprint(&straight);
+    let stopped = stopped();
+    let truncate = |file: &Path| {
+        let bytes = std::fs::read(file).unwrap();
+        std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+        ("truncated weights", &|record| truncate(&record.with_extension("safetensors"))),
+        ("no weights", &|record| {
+            std::fs::remove_file(record.with_extension("safetensors")).unwrap()
+        }),
+        ("a flipped bit", &|record| flip(&record.with_extension("safetensors"))),
+        ("no record", &|record| std::fs::remove_file(record).unwrap()),
+        ("a truncated record", &|record| truncate(record)),
+        ("another step", &|record| edit(record, |json| json["step"] = 4.into())),
+        ("another counter", &|record| edit(record, |json| json["counters"]["gen"] = 1.into())),
+    ];
+    for (name, damage) in damages {
+        let place = place();
+        copy(&stopped.runs(), &place.runs());
+        let records = checkpoints(&place);
+        damage(records.last().unwrap());
+        let begin = place.run_folder("full").join("begin.json");
+        place.succeed(&FULL);
+        let begin: Json = serde_json::from_slice(&std::fs::read(begin).unwrap()).unwrap();
+        let before = records[0].file_stem().unwrap().to_string_lossy().into_owned();
+        let step: u64 = before.strip_prefix("step-").unwrap().parse().unwrap();
+        assert_eq!(begin["from_step"], step, "{name}");
+        assert_eq!(fingerprint(&place), expected, "{name}");
+        let log = std::fs::read_to_string(place.run_folder("full").join("log.jsonl")).unwrap();
+        assert_eq!(log.contains("warn"), name != "no record", "{name}: {log}");
+    }
+
+    // one of another class of device is refused, and the way on is said
+    let place = place();
+    copy(&stopped.runs(), &place.runs());
+    for record in checkpoints(&place) {
+        edit(&record, |json| {
+            json["device"] = "cuda".into();
+            json.as_object_mut().unwrap().remove("seal");
+        });
+    }
+    let end = place.run_folder("full").join("end.json");
+    assert_eq!(place.dgnet(&FULL).status.code(), Some(3));
+    let end: Json = serde_json::from_slice(&std::fs::read(end).unwrap()).unwrap();
+    let reason = end["reason"].as_str().unwrap();
+    assert!(reason.contains("began on a cuda") && reason.contains("train.device: cpu"), "{reason}");
+    std::fs::remove_dir_all(place.run_folder("full").join("checkpoints")).unwrap();
+    place.succeed(&FULL);
+    assert_eq!(fingerprint(&place), expected);
+}
+
+#[test]
+fn a_damaged_stage_is_found_by_its_checksum_and_made_anew() {
+    let trained = place();
+    trained.succeed(&FULL);
+    let straight = place();
+    copy(&trained.runs(), &straight.runs());
+    straight.succeed(&HARD);
+    let expected = fingerprint(&straight);
+
+    // what others are made from fails who needs it, by name; the same command makes it anew
+    for (kind, file) in
+        [("data", "query"), ("teacher", "teacher.safetensors"), ("teacher", "teacher.json")]
+    {
+        let place = place();
+        copy(&trained.runs(), &place.runs());
+        let mut path = stage(&place, kind).join(file);
+        if path.is_dir() {
+            path = std::fs::read_dir(&path).unwrap().flatten().next().unwrap().path();
+        }
+        flip(&path);
+        assert_eq!(place.dgnet(&HARD).status.code(), Some(3), "{kind}/{file}");
+        let end =
+            std::fs::read_to_string(place.run_folder("hard_labels").join("end.json")).unwrap();
+        assert!(end.contains("the same command makes it anew") && end.contains(kind), "{end}");
+        place.succeed(&HARD);
+        assert_eq!(fingerprint(&place), expected, "{kind}/{file}");
+    }
+
+    // what a run makes itself is made anew at once
+    for (kind, file) in [
+        ("training", "weights.safetensors"),
+        ("training", "metrics.jsonl"),
+        ("training", "stage.json"),
+        ("evaluation", "result.json"),
+        ("pictures", "swap_grid.png"),
+    ] {
+        let place = place();
+        copy(&trained.runs(), &place.runs());
+        flip(&stage(&place, kind).join(file));
+        std::fs::remove_file(place.run_folder("full").join("end.json")).unwrap();
+        place.succeed(&FULL);
+        assert_eq!(fingerprint(&place), fingerprint(&trained), "{kind}/{file}");
+    }
+
+    // a shared beginning is a help, and without it a run trains alone
+    let both = TINY.replace("  teacher_only: { train.mode: teacher_only }\n", "");
+    let both = both.replace("confirm: [teacher_only]", "confirm: [hard_labels]");
+    let sweep = ["sweep", "tiny.yaml", "--no-report"];
+    let place = place();
+    place.study(&both);
+    place.succeed(&sweep);
+    let whole = fingerprint(&place);
+    let spec = std::fs::read_to_string(place.run_folder("hard_labels").join("spec.yaml")).unwrap();
+    let key =
+        spec.lines().find_map(|line| line.trim().strip_prefix("training: ")).unwrap().to_owned();
+    std::fs::remove_dir_all(place.run_folder("hard_labels")).unwrap();
+    std::fs::remove_dir_all(place.runs().join(".stages/training").join(key)).unwrap();
+    flip(&stage(&place, "prefix").join("weights.safetensors"));
+    place.succeed(&sweep);
+    assert_eq!(fingerprint(&place), whole);
+    let log = std::fs::read_to_string(place.run_folder("hard_labels").join("log.jsonl")).unwrap();
+    assert!(log.contains("warn") && !log.contains("took over"), "{log}");
+}
+
+#[test]
+fn settings_that_were_changed_in_a_run_folder_are_refused() {
+    let place = stopped();
+    let file = place.run_folder("full").join("spec.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("lambda_img: 5"), "{text}");
+    std::fs::write(&file, text.replace("lambda_img: 5", "lambda_img: 4")).unwrap();
+    assert_eq!(place.dgnet(&FULL).status.code(), Some(3));
+    let end = std::fs::read_to_string(place.run_folder("full").join("end.json")).unwrap();
+    assert!(end.contains("was changed") && end.contains("hint: move the folder away"), "{end}");
+}
+
+/// What a disk that takes nothing does to a run; the file names it.
+#[test]
+fn a_full_disk_fails_the_run_by_name_and_the_same_command_goes_on() {
+    let straight = place();
+    straight.succeed(&FULL);
+    let run = straight.run_folder("full");
+    let run = run.strip_prefix(straight.path()).unwrap();
+    for file in ["heartbeat", "checkpoints/step-000000003.safetensors.tmp"] {
+        let place = place();
+        let path = place.path().join(run).join(file);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        symlink("/dev/full", &path).unwrap();
+        let output = place.dgnet(&FULL);
+        refused(
+            &output,
+            1,
+            &["No space left on device", file, "bytes are free", "the disk is full"],
+        );
+        let end = std::fs::read_to_string(place.run_folder("full").join("end.json")).unwrap();
+        assert!(end.contains("No space left on device") && end.contains(file), "{end}");
+        let _ = std::fs::remove_file(&path);
+        place.succeed(&FULL);
+        assert_eq!(fingerprint(&place), fingerprint(&straight), "{file}");
+    }
+}
+
+/// Files that cannot grow beyond a size, whoever writes them: photos, weights, the database.
+#[test]
+fn wherever_writing_ends_the_same_command_goes_on_later() {
+    let straight = place();
+    straight.succeed(&["sweep", "tiny.yaml", "--no-report"]);
+    let expected = fingerprint(&straight);
+    let mut failed = 0;
+    for kilobytes in [1, 24, 150, 260] {
+        let place = place();
+        let script = format!(
+            "trap '' XFSZ; ulimit -f {}; exec {} sweep tiny.yaml --no-report",
+            2 * kilobytes,
+            env!("CARGO_BIN_EXE_dgnet")
+        );
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).current_dir(place.path()).env("NO_COLOR", "1");
+        let output = shell.env_remove("DGNET_RUNS").output().unwrap();
+        let said = words(&output);
+        if !output.status.success() {
+            failed += 1;
+            assert!(matches!(output.status.code(), Some(1 | 3)), "{kilobytes} kB: {said}");
+            assert!(
+                said.contains("hint: ") && !said.contains("panicked"),
+                "{kilobytes} kB: {said}"
+            );
+        }
+        place.succeed(&["sweep", "tiny.yaml", "--no-report"]);
+        assert_eq!(fingerprint(&place), expected, "{kilobytes} kB: {said}");
+    }
+    assert!(failed >= 3, "the limits limit nothing");
+}
+
+/// A small file system of its own that fills up; needs the right to mount one.
+#[test]
+fn a_small_disk_that_grows_later_ends_with_the_same_bits() {
+    let place = place();
+    let program = env!("CARGO_BIN_EXE_dgnet");
+    let script = format!(
+        "mkdir runs kept && mount -t tmpfs -o size=900k tmpfs runs || exit 77
+         {program} sweep tiny.yaml --no-report > said.txt 2>&1; echo $? > code.txt
+         mount -o remount,size=200m runs
+         {program} sweep tiny.yaml --no-report >> said.txt 2>&1; echo $? >> code.txt
+         cp -a runs/. kept"
+    );
+    let mounting = |arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(arguments).args(["sh", "-c", &script]).current_dir(place.path());
+        command.env_remove("DGNET_RUNS").env("NO_COLOR", "1").status()
+    };
+    let tried = mounting(&["-Urm"]);
+    if !tried.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        assert!(std::env::var_os("DGNET_REQUIRE_MOUNT").is_none(), "{tried:?}");
+        eprintln!("left out: no file system can be mounted here ({tried:?})");
+        return;
+    }
+    let said = std::fs::read_to_string(place.path().join("said.txt")).unwrap();
+    let codes = std::fs::read_to_string(place.path().join("code.txt")).unwrap();
+    assert_eq!(codes, "1\n0\n", "{said}");
+    assert!(
+        said.contains("disk is full") && said.contains("hint: ") && !said.contains("panicked"),
+        "{said}"
+    );
+    std::fs::remove_dir(place.runs()).unwrap();
+    std::fs::rename(place.path().join("kept"), place.runs()).unwrap();
+    let straight = self::place();
+    straight.succeed(&["sweep", "tiny.yaml", "--no-report"]);
+    assert_eq!(fingerprint(&place), fingerprint(&straight));
+}
+
+#[test]
+fn places_that_cannot_be_used_are_named_before_anything_is_trained() {
+    let sweep = ["sweep", "tiny.yaml", "--no-report"];
+    let place = place();
+    std::fs::write(place.runs(), "a file").unwrap();
+    refused(&place.dgnet(&sweep), 1, &["`runs`", "--runs DIR"]);
+    std::fs::remove_file(place.runs()).unwrap();
+    symlink("/nowhere/at/all", place.runs()).unwrap();
+    refused(&place.dgnet(&sweep), 1, &["`runs`", "--runs DIR"]);
+    std::fs::remove_file(place.runs()).unwrap();
+
+    std::fs::create_dir_all(place.runs().join("tiny")).unwrap();
+    std::fs::write(place.runs().join("tiny/full"), "a file").unwrap();
+    refused(&place.dgnet(&sweep), 1, &["runs/tiny/full"]);
+    std::fs::remove_file(place.runs().join("tiny/full")).unwrap();
+
+    std::fs::create_dir(place.runs().join("results.db")).unwrap();
+    refused(&place.dgnet(&sweep), 1, &["results.db"]);
+    std::fs::remove_dir(place.runs().join("results.db")).unwrap();
+    assert!(!place.runs().join(".stages/teacher").exists(), "something was trained");
+
+    // the folders are the truth: whatever becomes of the database, nothing is trained again
+    place.succeed(&FULL);
+    let values =
+        ["query", "select metric, step, value from curves order by 1, 2", "--format", "csv"];
+    let before = place.succeed(&values);
+    std::fs::write(
+        place.runs().join("results.db"),
+        "no database, but long enough to be read as one",
+    )
+    .unwrap();
+    refused(&place.dgnet(&FULL), 1, &["results.db", "dgnet reindex"]);
+    place.succeed(&["reindex"]);
+    assert_eq!(place.succeed(&values), before);
+
+    let doctor = || place.dgnet(&["doctor", "--stages", "--json"]);
+    let well = doctor();
+    assert_eq!(well.status.code(), Some(0), "{}", words(&well));
+    let photo = stage(&place, "data").join("factors.json");
+    let bytes = std::fs::read(&photo).unwrap();
+    flip(&photo);
+    let found: Json = serde_json::from_slice(&doctor().stdout).unwrap();
+    let bad = |found: &Json| -> Vec<String> {
+        let all = found["findings"].as_array().unwrap().iter();
+        all.filter(|finding| finding["well"] == false).map(|f| f["text"].to_string()).collect()
+    };
+    assert!(matches!(&bad(&found)[..], [one] if one.contains(".stages/data/")), "{found}");
+    std::fs::write(&photo, bytes).unwrap();
+
+    // a record that is no longer one
+    let end = place.run_folder("full").join("end.json");
+    std::fs::write(&end, "{").unwrap();
+    refused(&place.dgnet(&FULL), 1, &["end.json", "is damaged"]);
+    let found: Json = serde_json::from_slice(&doctor().stdout).unwrap();
+    assert!(matches!(&bad(&found)[..], [one] if one.contains("end.json")), "{found}");
+}
+
+/// Permissions do not bind root: it steps down where it can.
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_with_the_reason() {
+    let place = place();
+    let program = env!("CARGO_BIN_EXE_dgnet");
+    let mode = |mode: &str, what: &Path| {
+        assert!(Command::new("chmod").arg(mode).arg(what).status().unwrap().success());
+    };
+    std::fs::create_dir(place.runs()).unwrap();
+    mode("755", place.path());
+    let as_nobody = |arguments: &[&str]| {
+        let mut command = if rustix::process::geteuid().is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", program]);
+            command
+        } else {
+            Command::new(program)
+        };
+        command.args(arguments).current_dir(place.path()).env_remove("DGNET_RUNS").output()
+    };
+    if !as_nobody(&["--version"]).is_ok_and(|output| output.status.success()) {
+        eprintln!("left out: nobody cannot start `{program}`");
+        return;
+    }
+    let sweep = ["sweep", "tiny.yaml", "--no-report"];
+    mode("555", &place.runs());
+    refused(&as_nobody(&sweep).unwrap(), 1, &["Permission denied", "permissions of the folder"]);
+    mode("000", &place.runs());
+    refused(&as_nobody(&sweep).unwrap(), 1, &["Permission denied", "permissions of the folder"]);
+    mode("755", &place.runs());
+
+    // a database that is only read: what is trained is safe, and reading goes on
+    place.succeed(&FULL);
+    mode("a-w", &place.runs().join("results.db"));
+    let read = as_nobody(&["query", "select count(*) from run", "--format", "csv"]).unwrap();
+    assert!(words(&read).contains("\n1\n"), "{}", words(&read));
+    refused(&as_nobody(&sweep).unwrap(), 1, &["Permission denied"]);
+}
+
+/// Times in records are for people: nothing is decided and no duration is counted by them.
+#[test]
+fn clocks_that_jump_change_nothing() {
+    let straight = place();
+    straight.succeed(&FULL);
+    for shift in [1e9, -1e9] {
+        let place = stopped();
+        let folder = place.run_folder("full");
+        edit(&folder.join("begin.json"), |json| {
+            json["started_at"] = (json["started_at"].as_f64().unwrap() + shift).into();
+        });
+        edit(&folder.join("pause.json"), |json| {
+            json["at"] = (json["at"].as_f64().unwrap() + shift).into();
+        });
+        let year = if shift > 0.0 { "205801010000" } else { "199401010000" };
+        let touched = Command::new("sh")
+            .args(["-c", &format!("find runs -exec touch -t {year} {{}} +")])
+            .current_dir(place.path())
+            .status();
+        assert!(touched.unwrap().success());
+        let seen = place.succeed(&["watch", "tiny.yaml", "--once", "--json"]);
+        assert!(seen.contains("\"interrupted\":1"), "{seen}");
+        place.succeed(&FULL);
+        assert_eq!(fingerprint(&place), fingerprint(&straight));
+        let took =
+            ["query", "select wall_s between 0.1 and 600, cpu_s > 0 from run", "--format", "csv"];
+        assert_eq!(place.succeed(&took).lines().nth(1), Some("1,1"));
+    }
+}
+
+#[test]
+fn what_a_diverged_generator_feeds_has_diverged_and_is_not_tried_again() {
+    let place = Place::new();
+    let (head, _) = TINY.split_once("arms:").unwrap();
+    let arms = "  full: {}\n  wild: { train.feeding: offline, train.lr_generator: 1e30 }\n  teacher_only: { train.mode: teacher_only }\n";
+    place.study(&format!("{head}arms:\n{arms}"));
+    let sweep = ["sweep", "tiny.yaml", "--no-report", "--only", "wild"];
+    assert_eq!(place.dgnet(&sweep).status.code(), Some(3));
+    let end = || {
+        let bytes = std::fs::read(place.run_folder("wild").join("end.json")).unwrap();
+        serde_json::from_slice::<Json>(&bytes).unwrap()
+    };
+    let first = end();
+    assert_eq!(first["state"], "diverged", "{first}");
+    assert!(
+        first["reason"].as_str().unwrap().starts_with("generator of seed 1 diverged"),
+        "{first}"
+    );
+    assert_eq!(place.dgnet(&sweep).status.code(), Some(3));
+    assert_eq!(end(), first, "a result stays");
+    let again = [&sweep[..], &["--retry", "diverged"]].concat();
+    assert_eq!(place.dgnet(&again).status.code(), Some(3));
+    assert_eq!(end()["state"], "diverged");
+    assert_ne!(end()["ended_at"], first["ended_at"], "it was asked for");
+}

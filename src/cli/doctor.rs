@@ -136,7 +136,7 @@ fn stages(runs: &Path) -> Vec<Finding> {
     let (what, stages) = ("stages", Stages::new(runs));
     let all: Vec<(StageKind, String)> = StageKind::ALL
         .into_iter()
-        .flat_map(|kind| stages.keys(kind).map(move |key| (kind, key)))
+        .flat_map(|kind| stages.keys(kind).into_iter().map(move |key| (kind, key)))
         .collect();
     let bad: Vec<Finding> = all
         .iter()

@@ -149,6 +149,8 @@ fn listen(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()
+        // whoever closes our standard error wants no panic for it
+        .log_internal_errors(false)
         .init();
 }
 

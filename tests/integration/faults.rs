@@ -278,38 +278,39 @@ fn wherever_writing_ends_the_same_command_goes_on_later() {
 /// A small file system of its own that fills up; needs the right to mount one.
 #[test]
 fn a_small_disk_that_grows_later_ends_with_the_same_bits() {
-    let place = place();
-    let program = env!("CARGO_BIN_EXE_dgnet");
-    let script = format!(
-        "mkdir runs kept && mount -t tmpfs -o size=900k tmpfs runs || exit 77
-         {program} sweep tiny.yaml --no-report > said.txt 2>&1; echo $? > code.txt
-         mount -o remount,size=200m runs
-         {program} sweep tiny.yaml --no-report >> said.txt 2>&1; echo $? >> code.txt
-         cp -a runs/. kept"
-    );
-    let mounting = |arguments: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(arguments).args(["sh", "-c", &script]).current_dir(place.path());
-        command.env_remove("DGNET_RUNS").env("NO_COLOR", "1").status()
-    };
-    let tried = mounting(&["-Urm"]);
-    if !tried.as_ref().is_ok_and(std::process::ExitStatus::success) {
-        assert!(std::env::var_os("DGNET_REQUIRE_MOUNT").is_none(), "{tried:?}");
-        eprintln!("left out: no file system can be mounted here ({tried:?})");
-        return;
-    }
-    let said = std::fs::read_to_string(place.path().join("said.txt")).unwrap();
-    let codes = std::fs::read_to_string(place.path().join("code.txt")).unwrap();
-    assert_eq!(codes, "1\n0\n", "{said}");
-    assert!(
-        said.contains("disk is full") && said.contains("hint: ") && !said.contains("panicked"),
-        "{said}"
-    );
-    std::fs::remove_dir(place.runs()).unwrap();
-    std::fs::rename(place.path().join("kept"), place.runs()).unwrap();
-    let straight = self::place();
+    let straight = place();
     straight.succeed(&["sweep", "tiny.yaml", "--no-report"]);
-    assert_eq!(fingerprint(&place), fingerprint(&straight));
+    let expected = fingerprint(&straight);
+    // full of photos, and of weights
+    for kilobytes in [900, 2500] {
+        let place = place();
+        let program = env!("CARGO_BIN_EXE_dgnet");
+        let script = format!(
+            "mkdir runs kept && mount -t tmpfs -o size={kilobytes}k tmpfs runs || exit 77
+             {program} sweep tiny.yaml --no-report > said.txt 2>&1; echo $? > code.txt
+             mount -o remount,size=200m runs
+             {program} sweep tiny.yaml --no-report >> said.txt 2>&1; echo $? >> code.txt
+             cp -a runs/. kept"
+        );
+        let mut command = Command::new("unshare");
+        command.args(["-Urm", "sh", "-c", &script]).current_dir(place.path());
+        let tried = command.env_remove("DGNET_RUNS").env("NO_COLOR", "1").status();
+        if !tried.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            assert!(std::env::var_os("DGNET_REQUIRE_MOUNT").is_none(), "{tried:?}");
+            eprintln!("left out: no file system can be mounted here ({tried:?})");
+            return;
+        }
+        let said = std::fs::read_to_string(place.path().join("said.txt")).unwrap();
+        let codes = std::fs::read_to_string(place.path().join("code.txt")).unwrap();
+        assert_eq!(codes, "1\n0\n", "{kilobytes} kB: {said}");
+        for words in ["the disk is full", "hint: "] {
+            assert!(said.contains(words), "{kilobytes} kB: {said}");
+        }
+        assert!(!said.contains("panicked"), "{kilobytes} kB: {said}");
+        std::fs::remove_dir(place.runs()).unwrap();
+        std::fs::rename(place.path().join("kept"), place.runs()).unwrap();
+        assert_eq!(fingerprint(&place), expected, "{kilobytes} kB: {said}");
+    }
 }
 
 #[test]

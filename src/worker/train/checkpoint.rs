@@ -182,7 +182,7 @@ fn write_whole(
 /// libtorch's words for what the system refused, as the system's.
 fn refused(path: &Path, error: TchError) -> CheckpointError {
     let text = error.to_string();
-    let code = text.split_once("(os error ").and_then(|(_, rest)| rest.split_once(')'));
+    let code = text.split_once("Os { code: ").and_then(|(_, rest)| rest.split_once(','));
     match code.and_then(|(code, _)| code.parse().ok()) {
         Some(code) => io(path)(std::io::Error::from_raw_os_error(code)),
         None => error.into(),

@@ -11,6 +11,7 @@ mod filter;
 mod gc;
 mod generate;
 mod marks;
+mod merge;
 mod network;
 mod output;
 mod plan;
@@ -96,6 +97,7 @@ enum Verb {
     Data(data::Verb),
     /// Rebuild the database from the run folders
     Reindex,
+    Merge(merge::Args),
     Gc(gc::Args),
     Schema(schema::Args),
 }
@@ -129,6 +131,7 @@ pub fn main() -> ExitCode {
         Verb::Archive(args) => marks::archive(&args, &runs),
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
+        Verb::Merge(args) => merge::run(&args, &runs),
         Verb::Gc(args) => gc::run(&args, &runs),
         Verb::Schema(args) => schema::run(&args),
     };

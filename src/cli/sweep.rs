@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::failure::BadInput;
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use crate::spec::{Slurm, Study};
 use crate::store::{Db, RunState};
 use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
@@ -13,6 +15,12 @@ use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 /// Nothing is trained twice: finished runs are kept, also when another study made them; interrupted
 /// and crashed ones go on from their last checkpoint; failed ones are tried again; diverged ones are a
 /// result. Ctrl-C lets workers save first, a second Ctrl-C ends them at once.
+///
+/// With `--launcher slurm` the same workers are jobs of a cluster, one array for those that wait for the same;
+/// the study's `slurm:` block says what a job asks for (partition, gpus, cpus, time, memory, parallel, extra).
+/// Slurm keeps their order, so everything goes on when this process or its shell is gone; the same command comes
+/// back to it and submits nothing twice. Before its time limit a job saves and goes back into the queue. Ctrl-C
+/// is as above (jobs save and end, waiting ones are cancelled); a terminal that closes ends nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,6 +28,7 @@ Examples:
   dgnet sweep ablations.yaml --jobs 1 --set train.steps=100
   dgnet sweep ablations.yaml --only full --only teacher_only
   dgnet sweep ablations.yaml --max-time 8h --max-failures 3
+  dgnet sweep ablations.yaml --launcher slurm --detach
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
@@ -28,7 +37,13 @@ pub struct Args {
     /// Only this arm; may be given more than once
     #[arg(long, value_name = "ARM")]
     pub only: Vec<String>,
-    /// Jobs at a time [default: cores / train.threads]
+    /// Who makes the runs: this machine, or jobs of a Slurm cluster
+    #[arg(long, value_enum, default_value_t = Launcher::Local)]
+    pub launcher: Launcher,
+    /// With Slurm: end as soon as everything is submitted; the same command without it comes back
+    #[arg(long)]
+    pub detach: bool,
+    /// Jobs at a time, with Slurm those of one array [default: cores / train.threads; slurm.parallel]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Train runs of this state anew too; failed ones always are
@@ -49,6 +64,15 @@ pub struct Args {
     /// Folder of the report [default: reports/<study>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Who makes the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Launcher {
+    /// Workers of this machine.
+    Local,
+    /// Array jobs of Slurm.
+    Slurm,
 }
 
 /// A state that `--retry` names.
@@ -78,9 +102,8 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// The plan of what was asked for; runs of states that `--retry` names are open again.
-fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
-    let study = args.study.load()?;
-    let mut found = plan(&study, runs)?;
+fn planned(args: &Args, study: &Study, runs: &Path) -> anyhow::Result<Plan> {
+    let mut found = plan(study, runs)?;
     if !args.only.is_empty() {
         found = found.only_arms(&args.only)?;
     }
@@ -88,8 +111,23 @@ fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
     Ok(if again { found.retry_diverged(runs) } else { found })
 }
 
+/// What jobs ask of Slurm, where it is to make them.
+fn slurm(args: &Args, study: &Study) -> Result<Option<Slurm>, BadInput> {
+    if args.launcher == Launcher::Slurm {
+        let parallel = args.jobs.map(u32::from).or(study.slurm.parallel);
+        return Ok(Some(Slurm { parallel, ..study.slurm.clone() }));
+    }
+    if args.detach {
+        return Err(BadInput(
+            "`--detach` leaves jobs to Slurm\n  hint: add `--launcher slurm`".into(),
+        ));
+    }
+    Ok(None)
+}
+
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    let plan = planned(args, runs)?;
+    let study = args.study.load()?;
+    let plan = planned(args, &study, runs)?;
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);
@@ -100,11 +138,20 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         jobs: args.jobs.map(usize::from),
         max_failures: if args.fail_fast { Some(1) } else { failures },
         time: args.max_time,
+        slurm: slurm(args, &study)?,
+        detach: args.detach,
     };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;
     if let Some(reason) = &summary.stopped {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
+    }
+    if summary.left && args.detach {
+        let study = args.study.file.display();
+        output::talk(&format!(
+            "everything is submitted; `dgnet watch {study}` follows it, and `dgnet sweep {study} --launcher slurm` comes back to it"
+        ));
+        return Ok(DONE);
     }
     if summary.interrupted {
         let failed = |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);

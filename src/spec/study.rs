@@ -12,6 +12,7 @@ use super::identity;
 use super::resolve::{self, Base, Layer, Layers};
 use super::schema::study_keys;
 use super::settings::Settings;
+use super::slurm::Slurm;
 use super::validate;
 use super::vary;
 use super::written::{Keys, WrittenArm};
@@ -49,6 +50,8 @@ pub struct Study {
     pub confirm: Vec<String>,
     /// Arms in the order of the file; never empty.
     pub arms: Vec<Arm>,
+    /// What a job asks of a cluster.
+    pub slurm: Slurm,
     /// What is allowed but probably not meant, for `plan` to show.
     pub notes: Vec<String>,
 }
@@ -216,6 +219,7 @@ fn finish(
         baseline,
         confirm,
         arms,
+        slurm: keys.slurm,
         notes,
     })
 }

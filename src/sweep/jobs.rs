@@ -92,6 +92,11 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
 /// How many jobs run at a time when the user does not say: every core busy, none twice.
 pub(super) fn default_slots(plan: &Plan) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores / threads(plan) as usize).max(1)
+}
+
+/// Threads of the open run that has most.
+pub(super) fn threads(plan: &Plan) -> u32 {
     let threads = plan.open_runs().iter().map(|cell| cell.spec.settings.train.threads).max();
-    (cores / threads.unwrap_or(1).max(1) as usize).max(1)
+    threads.unwrap_or(1).max(1)
 }

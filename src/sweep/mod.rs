@@ -8,10 +8,12 @@ pub mod forks;
 mod indexing;
 pub mod inquiry;
 mod jobs;
+mod launcher;
 pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod scheduler;
+mod slurm;
 mod study_run;
 
 pub use error::SweepError;

@@ -419,6 +419,7 @@ mod tests {
             baseline: "full".into(),
             confirm: vec![],
             arms: arms.collect(),
+            slurm: crate::spec::Slurm::default(),
             notes: vec![],
         }
     }

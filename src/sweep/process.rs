@@ -117,7 +117,7 @@ impl Workers {
     }
 
     /// The stage that a job builds; for a run, its last.
-    fn stage(&self, job: usize) -> (StageKind, &str) {
+    pub(super) fn stage(&self, job: usize) -> (StageKind, &str) {
         let (job, work) = &self.jobs[job];
         let kind = match work {
             Work::Data(_) => StageKind::Data,
@@ -143,9 +143,29 @@ impl Workers {
         }
     }
 
-    fn spawn(&self, job: usize) -> Result<Running, String> {
+    /// The job of an index.
+    pub(super) fn job(&self, job: usize) -> &Job {
+        &self.jobs[job].0
+    }
+
+    /// Whether this process itself does the job.
+    pub(super) fn is_own(&self, job: usize) -> bool {
+        matches!(self.jobs[job].1, Work::Data(_))
+    }
+
+    /// What a job has left for good: the terminal record of a run, or the stage.
+    pub(super) fn truth(&self, job: usize) -> Option<Outcome> {
+        if let Work::Run(run) = &self.jobs[job].1 {
+            return ended(run);
+        }
+        let (kind, key) = self.stage(job);
+        self.stages.published(kind, key).map(|_| Outcome::Done)
+    }
+
+    /// Arguments of the worker that does a job.
+    pub(super) fn arguments(&self, job: usize) -> Result<Vec<OsString>, String> {
         let by_spec = |run: &RunDir| vec!["--job".into(), run.spec_file().into_os_string()];
-        let (verb, target): (_, Vec<OsString>) = match &self.jobs[job].1 {
+        let (verb, target): (&str, Vec<OsString>) = match &self.jobs[job].1 {
             Work::Run(run) => ("run", vec![run.path().into()]),
             Work::Teacher(run) => ("teacher", by_spec(run)),
             Work::Generator(run) => ("generator", by_spec(run)),
@@ -155,6 +175,12 @@ impl Workers {
             }
             Work::Data(_) => return Err("a data set is drawn by a thread".into()),
         };
+        let place = ["--runs".into(), self.runs_root.clone().into_os_string(), verb.into()];
+        Ok(place.into_iter().chain(target).collect())
+    }
+
+    fn spawn(&self, job: usize) -> Result<Running, String> {
+        let arguments = self.arguments(job)?;
         let log = self.log(job);
         let refused = |error: std::io::Error| {
             format!("cannot start `{}`: {error}", self.executable.display())
@@ -169,10 +195,7 @@ impl Workers {
             .open(&log)
             .map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
         Command::new(&self.executable)
-            .arg("--runs")
-            .arg(&self.runs_root)
-            .arg(verb)
-            .args(target)
+            .args(arguments)
             // cuBLAS repeats its bits only with a workspace of a fixed size
             .env("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             .env("DGNET_PARENT", std::process::id().to_string())
@@ -185,7 +208,8 @@ impl Workers {
             .map_err(refused)
     }
 
-    fn log(&self, job: usize) -> PathBuf {
+    /// Where the worker of a job complains.
+    pub(super) fn log(&self, job: usize) -> PathBuf {
         match &self.jobs[job].1 {
             Work::Run(run) => run.path().join("worker.log"),
             Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Data(_) => {
@@ -211,18 +235,19 @@ impl Workers {
         Running::Thread { handle: Some(handle), drawn: counts }
     }
 
-    /// How a worker that has exited ended its job.
-    fn outcome(&mut self, job: usize, status: ExitStatus, log_from: u64) -> Option<Outcome> {
+    /// How a worker that has exited ended its job; `None` where another process is at it, which is then
+    /// waited for.
+    pub(super) fn outcome(&mut self, job: usize, exit: Exit, log_from: u64) -> Option<Outcome> {
         let log = self.log(job);
         let quote = || last_lines(&log, log_from, QUOTED_LINES);
-        match (&self.jobs[job].1, status.code()) {
+        match (&self.jobs[job].1, exit.code) {
             (_, Some(130)) => Some(Outcome::Interrupted),
             (_, Some(4)) => {
                 self.running[job] = Some(Running::Elsewhere);
                 None
             }
             (Work::Run(run), _) => {
-                Some(ended(run).unwrap_or_else(|| Outcome::Died(death(status, &quote()))))
+                Some(ended(run).unwrap_or_else(|| Outcome::Died(death(exit, &quote()))))
             }
             (_, Some(0)) => {
                 let (kind, key) = self.stage(job);
@@ -237,7 +262,7 @@ impl Workers {
             }
             (_, Some(3)) => Some(Outcome::Diverged(quote())),
             (_, Some(1 | 2)) => Some(Outcome::Failed(quote())),
-            _ => Some(Outcome::Died(death(status, &quote()))),
+            _ => Some(Outcome::Died(death(exit, &quote()))),
         }
     }
 }
@@ -260,7 +285,7 @@ impl Executor for Workers {
         let outcome = match running {
             Running::Process { child, log_from } => match (child.try_wait(), *log_from) {
                 (Ok(None), _) => None,
-                (Ok(Some(status)), log_from) => self.outcome(job, status, log_from),
+                (Ok(Some(status)), log_from) => self.outcome(job, status.into(), log_from),
                 (Err(error), _) => {
                     Some(Outcome::Died(format!("its worker cannot be watched: {error}")))
                 }
@@ -337,8 +362,21 @@ fn elsewhere(run: &RunDir) -> Option<Outcome> {
     }
 }
 
-fn death(status: ExitStatus, quote: &str) -> String {
-    let how = match (status.signal(), status.code()) {
+/// How a process ended: by itself or by a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        Self { code: status.code(), signal: status.signal() }
+    }
+}
+
+fn death(exit: Exit, quote: &str) -> String {
+    let how = match (exit.signal, exit.code) {
         (Some(9), _) => {
             "its worker was killed by signal 9 (SIGKILL; often the system ran out of memory)".into()
         }

@@ -144,7 +144,9 @@ impl Progress {
             Outcome::Failed(reason) => format!("{} failed: {reason}", watched.label),
             Outcome::Diverged(reason) => format!("{} diverged: {reason}", watched.label),
             Outcome::Interrupted => format!("{} stopped", watched.label),
-            Outcome::Died(reason) => format!("{}: {reason}", watched.label),
+            Outcome::Died(reason) | Outcome::Again(reason) => {
+                format!("{}: {reason}", watched.label)
+            }
         };
         self.say(&format!("{} {line}", self.count()));
     }
@@ -152,6 +154,11 @@ impl Progress {
     /// A job is given up.
     pub fn given_up(&self, job: usize, reason: &str) {
         self.say(&format!("{} {} is given up: {reason}", self.count(), self.jobs[job].label));
+    }
+
+    /// What is to be said beside the jobs.
+    pub fn note(&self, line: &str) {
+        self.say(line);
     }
 
     /// Somebody asked to stop.
@@ -162,6 +169,7 @@ impl Progress {
                 "stopping: workers finish their step and save; once more ends them at once"
             }
             Wish::Kill => "ending all workers at once",
+            Wish::Leave => "leaving: what is submitted goes on; the same command comes back to it",
         });
     }
 

@@ -149,7 +149,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     if summary.left && args.detach {
         let study = args.study.file.display();
         output::talk(&format!(
-            "everything is submitted; `dgnet watch {study}` follows it, and `dgnet sweep {study} --launcher slurm` comes back to it"
+            "everything is submitted; `dgnet watch {study} --once` looks at it, `dgnet sweep {study} --launcher slurm` comes back to it"
         ));
         return Ok(DONE);
     }

@@ -94,7 +94,10 @@ pub fn merge(runs_root: &Path, sources: &[PathBuf]) -> Result<Merged, StoreError
     for (from, runs) in &arrivals {
         for run in runs {
             bring(runs_root, from, run, &mut writer, &mut found)?;
-            writer.tail(&run.to)?;
+            // it may have been left out
+            if run.to.spec_file().is_file() {
+                writer.tail(&run.to)?;
+            }
         }
         touched.extend(studies::bring(runs_root, from, &mut found)?);
     }

@@ -324,14 +324,18 @@ impl Slurm {
             return Some(truth);
         }
         let over_since = *self.states[job].over_since.get_or_insert_with(Instant::now);
+        let is_run = self.workers.run(job).is_some();
+        let promises = |exit: Exit| match exit.code {
+            Some(0) => true,
+            Some(1 | 3) => is_run,
+            _ => false,
+        };
         let with_task = |why: &str| format!("Slurm's {task}: {why}");
         match fate {
             None if over_since.elapsed() < GRACE => None,
             None => Some(Outcome::Died(with_task("Slurm has forgotten it and it left no record"))),
             Some(Fate::Queued | Fate::Running) => None,
-            Some(Fate::Ended(Exit { code: Some(0 | 3), .. })) if over_since.elapsed() < GRACE => {
-                None
-            }
+            Some(Fate::Ended(exit)) if promises(exit) && over_since.elapsed() < GRACE => None,
             Some(Fate::Ended(Exit { code: Some(NOT_REQUEUED), .. })) => Some(Outcome::Again(
                 with_task("it saved at its time limit and goes on in a new job"),
             )),

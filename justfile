@@ -47,6 +47,10 @@ data *ARGS: setup
 test FILTER="": _libtorch _cargo
     cargo test --locked --workspace --bins --lib --tests -- {{ FILTER }}
 
+# Start a Slurm of two nodes on this machine and run the tests that need one (root, slurm-wlm, munge)
+test-slurm: setup
+    tests/slurm/cluster.sh cargo test --locked --workspace --test integration -- --ignored --test-threads 1 slurm
+
 # Format, lints, docs
 lint: _libtorch _cargo
     cargo fmt --all --check
@@ -91,6 +95,7 @@ ci: lint && test
     @{{ just_executable() }} setup
     {{ dgnet }} schema --check schema/study.schema.json
     {{ dgnet }} schema --database --check schema/README.md
+    if [ -x /usr/sbin/slurmctld ]; then {{ just_executable() }} test-slurm; else echo "no Slurm here: test-slurm is left out" >&2; fi
 
 # Remove what was built (not libtorch, not results)
 clean:

@@ -16,6 +16,8 @@ mod memory;
 mod networks;
 #[path = "integration/results.rs"]
 mod results;
+#[path = "integration/slurm.rs"]
+mod slurm;
 #[path = "integration/study.rs"]
 mod study;
 #[path = "integration/support.rs"]

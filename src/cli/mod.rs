@@ -12,6 +12,7 @@ mod filter;
 mod gc;
 mod generate;
 mod marks;
+mod merge;
 mod network;
 mod output;
 mod plan;
@@ -97,6 +98,7 @@ enum Verb {
     Data(data::Verb),
     /// Rebuild the database from the run folders
     Reindex,
+    Merge(merge::Args),
     Gc(gc::Args),
     Doctor(doctor::Args),
     Schema(schema::Args),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
         Verb::Archive(args) => marks::archive(&args, &runs),
         Verb::Data(verb) => data::run(&verb),
         Verb::Reindex => reindex::run(&runs),
+        Verb::Merge(args) => merge::run(&args, &runs),
         Verb::Gc(args) => gc::run(&args, &runs),
         Verb::Doctor(args) => doctor::run(&args, &runs),
         Verb::Schema(args) => schema::run(&args),

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::failure::BadInput;
 use super::study_file::StudyArgs;
 use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
-use crate::spec::Study;
 use crate::spec::devices::Slots;
+use crate::spec::{Slurm, Study};
 use crate::store::{Db, RunState, gc};
 use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 
@@ -15,6 +16,12 @@ use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 /// Nothing is trained twice: finished runs are kept, also when another study made them; interrupted
 /// and crashed ones go on from their last checkpoint; failed ones are tried again; diverged ones are a
 /// result. Ctrl-C lets workers save first, a second Ctrl-C ends them at once.
+///
+/// With `--launcher slurm` the same workers are jobs of a cluster, one array for those that wait for the same;
+/// the study's `slurm:` block says what a job asks for (partition, gpus, cpus, time, memory, parallel, extra).
+/// Slurm keeps their order, so everything goes on when this process or its shell is gone; the same command comes
+/// back to it and submits nothing twice. Before its time limit a job saves and goes back into the queue. Ctrl-C
+/// is as above (jobs save and end, waiting ones are cancelled); a terminal that closes ends nothing.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -22,6 +29,7 @@ Examples:
   dgnet sweep ablations.yaml --jobs 1 --set train.steps=100
   dgnet sweep ablations.yaml --only full --only teacher_only
   dgnet sweep ablations.yaml --max-time 8h --max-failures 3
+  dgnet sweep ablations.yaml --launcher slurm --detach
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
@@ -30,7 +38,14 @@ pub struct Args {
     /// Only this arm; may be given more than once
     #[arg(long, value_name = "ARM")]
     pub only: Vec<String>,
-    /// Jobs at a time, at most [default: as many as the devices hold; on CPUs cores / train.threads]
+    /// Who makes the runs: this machine, or jobs of a Slurm cluster
+    #[arg(long, value_enum, default_value_t = Launcher::Local)]
+    pub launcher: Launcher,
+    /// With Slurm: end as soon as everything is submitted; the same command without it comes back
+    #[arg(long)]
+    pub detach: bool,
+    /// Jobs at a time, at most [default: as many as the devices hold; on CPUs cores / train.threads];
+    /// with Slurm those of one array [default: slurm.parallel]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
     /// Where to train, instead of `devices` of the study: cuda:0,cuda:1 (as many runs as memory holds)
@@ -72,6 +87,15 @@ impl Devices {
     fn parse(text: &str) -> Result<Self, String> {
         Slots::parse(text).map(Self)
     }
+}
+
+/// Who makes the runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Launcher {
+    /// Workers of this machine.
+    Local,
+    /// Array jobs of Slurm.
+    Slurm,
 }
 
 /// A state that `--retry` names.
@@ -120,6 +144,20 @@ fn planned(args: &Args, study: &Study, runs: &Path) -> anyhow::Result<Plan> {
     Ok(if again { found.retry_diverged(runs) } else { found })
 }
 
+/// What jobs ask of Slurm, where it is to make them.
+fn slurm(args: &Args, study: &Study) -> Result<Option<Slurm>, BadInput> {
+    if args.launcher == Launcher::Slurm {
+        let parallel = args.jobs.map(u32::from).or(study.slurm.parallel);
+        return Ok(Some(Slurm { parallel, ..study.slurm.clone() }));
+    }
+    if args.detach {
+        return Err(BadInput(
+            "`--detach` leaves jobs to Slurm\n  hint: add `--launcher slurm`".into(),
+        ));
+    }
+    Ok(None)
+}
+
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
     // before it is looked at what is there, so that it stays
@@ -138,6 +176,8 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         time: args.max_time,
         steps: args.max_steps,
         hang_after: Some(args.hang_after),
+        slurm: slurm(args, &study)?,
+        detach: args.detach,
     };
     let summary = sweep(&plan, runs, &options)?;
     tell(&plan.study, &summary)?;
@@ -146,6 +186,13 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     }
     if summary.no_room {
         return Ok(FAILED);
+    }
+    if summary.left && args.detach {
+        let study = args.study.file.display();
+        output::talk(&format!(
+            "everything is submitted; `dgnet watch {study} --once` looks at it, `dgnet sweep {study} --launcher slurm` comes back to it"
+        ));
+        return Ok(DONE);
     }
     if summary.interrupted {
         let failed = |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);

@@ -11,6 +11,7 @@ pub mod request;
 mod resolve;
 pub mod schema;
 pub mod settings;
+pub mod slurm;
 pub mod step_plan;
 pub mod study;
 #[cfg(test)]
@@ -22,4 +23,5 @@ mod yaml;
 
 pub use error::SpecError;
 pub use settings::Settings;
+pub use slurm::Slurm;
 pub use study::{Arm, Study};

@@ -40,6 +40,35 @@ struct StudyKeys {
     arms: Option<Map<String, Json>>,
     /// Rules that make more arms.
     vary: Option<Vec<Rule>>,
+    /// What a job asks of the cluster (`dgnet sweep --launcher slurm`); changes no result.
+    slurm: Option<SlurmKeys>,
+}
+
+/// The `slurm` block.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used; `slurm` reads the keys with their places")]
+struct SlurmKeys {
+    /// Partition; the cluster's default without it.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_.,+-]+$"))]
+    partition: Option<String>,
+    /// GPUs of a task; 0 by default.
+    #[schemars(range(max = 100_000))]
+    gpus: Option<u32>,
+    /// Cores of a task; `train.threads` by default.
+    #[schemars(range(min = 1, max = 100_000))]
+    cpus: Option<u32>,
+    /// Time limit of a task, after which it goes on in another: 90m, 8h, 2d or 8:00:00, 2-12:00:00.
+    #[schemars(regex(pattern = r"^([0-9]+(m|min|h|d)|([0-9]+-)?[0-9]+:[0-9]{1,2}:[0-9]{1,2})$"))]
+    time: Option<String>,
+    /// Memory of a task: 16G.
+    #[schemars(regex(pattern = r"^[0-9]*[1-9][0-9]*[KMGT]$"))]
+    memory: Option<String>,
+    /// Tasks of an array that may run at the same time.
+    #[schemars(range(min = 1, max = 100_000))]
+    parallel: Option<u32>,
+    /// More options of `sbatch`, a line each: --account=vision.
+    extra: Option<Vec<String>>,
 }
 
 /// A rule of `vary`: one of its kinds, and what changes what it makes.

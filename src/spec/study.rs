@@ -13,6 +13,7 @@ use super::identity;
 use super::resolve::{self, Base, Layer, Layers, Setting};
 use super::schema::study_keys;
 use super::settings::{Device, Settings};
+use super::slurm::Slurm;
 use super::validate;
 use super::vary;
 use super::written::{Keys, WrittenArm};
@@ -52,6 +53,8 @@ pub struct Study {
     pub devices: Vec<Slots>,
     /// Arms in the order of the file; never empty.
     pub arms: Vec<Arm>,
+    /// What a job asks of a cluster.
+    pub slurm: Slurm,
     /// What is allowed but probably not meant, for `plan` to show.
     pub notes: Vec<String>,
 }
@@ -226,6 +229,7 @@ fn finish(
         confirm,
         devices: keys.devices.map(|(slots, _)| slots).unwrap_or_default(),
         arms,
+        slurm: keys.slurm,
         notes,
     })
 }

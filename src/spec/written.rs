@@ -9,6 +9,7 @@ use super::fields::{fields, sections};
 use super::metrics::{self, Direction};
 use super::resolve::{self, Layer};
 use super::schema::study_keys;
+use super::slurm::{self, Slurm};
 use super::vary;
 use super::yaml::{Entry, Node, Place, Value, shortened};
 
@@ -30,6 +31,8 @@ pub(crate) struct Keys {
     pub arms_at: Option<Place>,
     /// Arms that `vary` makes.
     pub varied: Vec<WrittenArm>,
+    /// What jobs ask of a cluster.
+    pub slurm: Slurm,
 }
 
 /// An arm as written.
@@ -65,6 +68,7 @@ impl Keys {
                 self.arms = read_arms(&entry.node)?;
             }
             "vary" => self.varied = vary::arms(&entry.node)?,
+            "slurm" => self.slurm = slurm::read(&entry.node)?,
             key if !resolve::is_setting(key) => {
                 let settings = fields().keys().chain(sections());
                 let known = study_keys().iter().chain(settings).map(String::as_str);

@@ -172,6 +172,14 @@ impl Writer {
         Ok(tailed)
     }
 
+    /// Forgets a run whose folder is about to be replaced; the next look reads it from its beginning.
+    pub fn forget(&mut self, uid: &str) -> Result<(), StoreError> {
+        self.db.with("forgetting a run", async |connection| {
+            let query = sqlx::query("DELETE FROM run WHERE uid = ?").bind(uid);
+            query.execute(connection).await.map(|_| ())
+        })
+    }
+
     /// Closes the database; see [`Db::close`].
     pub fn close(self) -> Result<(), StoreError> {
         self.db.close()
@@ -350,4 +358,4 @@ fn remove_database(file: &Path) -> Result<(), StoreError> {
 mod figures;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
-mod tests;
+pub(crate) mod tests;

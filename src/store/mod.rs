@@ -12,6 +12,7 @@ pub mod history;
 pub mod ingest;
 pub mod inquiry;
 pub mod marks;
+pub mod merge;
 pub mod query;
 pub mod read;
 pub mod records;

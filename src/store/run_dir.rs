@@ -303,7 +303,7 @@ impl RunDir {
             .map_err(StoreError::io("rename", from))
     }
 
-    fn exclusive(&self) -> Result<RunLock, StoreError> {
+    pub(super) fn exclusive(&self) -> Result<RunLock, StoreError> {
         RunLock::acquire(&self.path)?.ok_or_else(|| StoreError::Locked {
             what: format!("the run `{}`", self.path.display()),
             path: self.path.join("lock"),

@@ -154,6 +154,18 @@ impl Stages {
         Ok(target)
     }
 
+    /// Publishes a copy of a stage from elsewhere with the record that it brings. Returns whether it was
+    /// missing.
+    pub fn publish_copy(&self, mut work: StageWork) -> Result<bool, StoreError> {
+        let target = self.dir(work.kind, &work.key);
+        match fs::rename(&work.path, &target) {
+            Ok(()) => work.published = true,
+            Err(_) if target.is_dir() => {}
+            Err(source) => return Err(StoreError::io("publish", target)(source)),
+        }
+        Ok(work.published)
+    }
+
     /// Takes a damaged stage out of the way, so that it counts as not there.
     pub fn set_aside(&self, kind: StageKind, key: &str) {
         let path = self.dir(kind, key);

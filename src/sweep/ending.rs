@@ -24,19 +24,37 @@ pub(super) fn ended(run: &RunDir) -> Option<Outcome> {
     })
 }
 
+/// Another process was at a job and is no longer: it is ours now.
+pub(super) fn let_go() -> Outcome {
+    Outcome::Again("another process was at it; it goes on here".to_owned())
+}
+
 /// What became of a run that another process is at; `None` while it is.
 pub(super) fn elsewhere(run: &RunDir) -> Option<Outcome> {
     match run.state() {
         Ok(RunState::Running) => None,
         // the worker of a sweep that was stopped or killed: what it saved is gone on with
-        Ok(_) => Some(ended(run).unwrap_or(Outcome::LetGo)),
+        Ok(_) => Some(ended(run).unwrap_or_else(let_go)),
         Err(error) => Some(Outcome::Failed(error.to_string())),
     }
 }
 
+/// How a process ended: by itself or by a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Exit {
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        Self { code: status.code(), signal: status.signal() }
+    }
+}
+
 /// How a worker went away without a record, with its last words.
-pub(super) fn death(status: ExitStatus, quote: &str) -> String {
-    let how = match (status.signal(), status.code()) {
+pub(super) fn death(exit: Exit, quote: &str) -> String {
+    let how = match (exit.signal, exit.code) {
         (Some(9), _) => {
             "its worker was killed by signal 9 (SIGKILL; often the system ran out of memory)".into()
         }

@@ -68,6 +68,14 @@ pub enum SweepError {
         /// How.
         reason: String,
     },
+    /// Slurm is not there, does not answer, or refuses.
+    #[error("{reason}\n  hint: {hint}")]
+    Slurm {
+        /// What happened.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
     /// The system refuses something.
     #[error("cannot {action}: {source}")]
     System {

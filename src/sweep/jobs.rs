@@ -115,8 +115,7 @@ pub(super) fn places(
 ) -> Result<Places, SweepError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let open = plan.open_runs();
-    let threads = open.iter().map(|cell| cell.spec.settings.train.threads).max();
-    let per_cpu = (cores / threads.unwrap_or(1).max(1) as usize).max(1);
+    let per_cpu = (cores / threads(plan) as usize).max(1);
     let mut devices = if asked.is_empty() { plan.devices.clone() } else { asked.to_vec() };
     if devices.is_empty()
         && let Some(gpu) =
@@ -139,6 +138,12 @@ pub(super) fn places(
         });
     }
     Ok(Places::on(&devices, most, per_cpu))
+}
+
+/// Threads of the open run that has most.
+pub(super) fn threads(plan: &Plan) -> u32 {
+    let threads = plan.open_runs().iter().map(|cell| cell.spec.settings.train.threads).max();
+    threads.unwrap_or(1).max(1)
 }
 
 fn is_gpu(device: Device) -> bool {

@@ -10,11 +10,13 @@ pub mod hang;
 mod indexing;
 pub mod inquiry;
 mod jobs;
+mod launcher;
 pub mod plan;
 pub mod process;
 pub mod progress;
 pub mod scheduler;
 mod slots;
+mod slurm;
 mod study_run;
 
 pub use error::SweepError;

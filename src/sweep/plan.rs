@@ -424,6 +424,7 @@ mod tests {
             confirm: vec![],
             devices: vec![],
             arms: arms.collect(),
+            slurm: crate::spec::Slurm::default(),
             notes: vec![],
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::ending::{death, elsewhere, ended, last_lines};
+use super::ending::{Exit, death, elsewhere, ended, last_lines, let_go};
 use super::error::SweepError;
 use super::hang::{self, Watch};
 use super::progress::duration;
@@ -159,7 +159,7 @@ impl Workers {
     }
 
     /// The stage that a job builds; for a run, its last.
-    fn stage(&self, job: usize) -> (StageKind, &str) {
+    pub(super) fn stage(&self, job: usize) -> (StageKind, &str) {
         let (job, work) = &self.jobs[job];
         let kind = match work {
             Work::Data(_) => StageKind::Data,
@@ -180,14 +180,34 @@ impl Workers {
             Ok(true) => None,
             // it may have published between the two looks
             Ok(false) if self.stages.published(kind, key).is_some() => Some(Outcome::Done),
-            Ok(false) => Some(Outcome::LetGo),
+            Ok(false) => Some(let_go()),
             Err(error) => Some(Outcome::Failed(error.to_string())),
         }
     }
 
-    fn spawn(&self, job: usize, device: Option<Device>) -> Result<Running, String> {
+    /// The job of an index.
+    pub(super) fn job(&self, job: usize) -> &Job {
+        &self.jobs[job].0
+    }
+
+    /// Whether this process itself does the job.
+    pub(super) fn is_own(&self, job: usize) -> bool {
+        matches!(self.jobs[job].1, Work::Data(_))
+    }
+
+    /// What a job has left for good: the terminal record of a run, or the stage.
+    pub(super) fn truth(&self, job: usize) -> Option<Outcome> {
+        if let Work::Run(run) = &self.jobs[job].1 {
+            return ended(run);
+        }
+        let (kind, key) = self.stage(job);
+        self.stages.published(kind, key).map(|_| Outcome::Done)
+    }
+
+    /// Arguments of the worker that does a job.
+    pub(super) fn arguments(&self, job: usize) -> Result<Vec<OsString>, String> {
         let by_spec = |run: &RunDir| vec!["--job".into(), run.spec_file().into_os_string()];
-        let (verb, target): (_, Vec<OsString>) = match &self.jobs[job].1 {
+        let (verb, target): (&str, Vec<OsString>) = match &self.jobs[job].1 {
             Work::Run(run) => ("run", vec![run.path().into()]),
             Work::Teacher(run) => ("teacher", by_spec(run)),
             Work::Generator(run) => ("generator", by_spec(run)),
@@ -197,6 +217,12 @@ impl Workers {
             }
             Work::Data(_) => return Err("a data set is drawn by a thread".into()),
         };
+        let place = ["--runs".into(), self.runs_root.clone().into_os_string(), verb.into()];
+        Ok(place.into_iter().chain(target).collect())
+    }
+
+    fn spawn(&self, job: usize) -> Result<Running, String> {
+        let arguments = self.arguments(job)?;
         let log = self.log(job);
         let refused = |error: std::io::Error| {
             format!("cannot start `{}`: {error}", self.executable.display())
@@ -212,11 +238,8 @@ impl Workers {
             .map_err(|error| format!("cannot write `{}`: {error}", log.display()))?;
         let device = device.map(|device| format!("--device={device}"));
         Command::new(&self.executable)
-            .arg("--runs")
-            .arg(&self.runs_root)
             .args(device)
-            .arg(verb)
-            .args(target)
+            .args(arguments)
             // cuBLAS repeats its bits only with a workspace of a fixed size
             .env("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             .env("DGNET_PARENT", std::process::id().to_string())
@@ -259,7 +282,8 @@ impl Workers {
         }
     }
 
-    fn log(&self, job: usize) -> PathBuf {
+    /// Where the worker of a job complains.
+    pub(super) fn log(&self, job: usize) -> PathBuf {
         match &self.jobs[job].1 {
             Work::Run(run) => run.path().join("worker.log"),
             Work::Teacher(_) | Work::Prefix(..) | Work::Generator(_) | Work::Data(_) => {
@@ -285,11 +309,12 @@ impl Workers {
         Running::Thread { handle: Some(handle), drawn: counts }
     }
 
-    /// How a worker that has exited ended its job.
-    fn outcome(&mut self, job: usize, status: ExitStatus, log_from: u64) -> Option<Outcome> {
+    /// How a worker that has exited ended its job; `None` where another process is at it, which is then
+    /// waited for.
+    pub(super) fn outcome(&mut self, job: usize, exit: Exit, log_from: u64) -> Option<Outcome> {
         let log = self.log(job);
         let quote = || last_lines(&log, log_from, QUOTED_LINES);
-        match (&self.jobs[job].1, status.code()) {
+        match (&self.jobs[job].1, exit.code) {
             (_, Some(130)) => Some(Outcome::Interrupted),
             (_, Some(4)) => {
                 self.running[job] = Some(Running::Elsewhere(Instant::now()));
@@ -306,7 +331,7 @@ impl Workers {
                 Some(told.unwrap_or_else(silent))
             }
             (Work::Run(run), _) => {
-                Some(ended(run).unwrap_or_else(|| Outcome::Died(death(status, &quote()))))
+                Some(ended(run).unwrap_or_else(|| Outcome::Died(death(exit, &quote()))))
             }
             (_, Some(0)) => {
                 let (kind, key) = self.stage(job);
@@ -321,7 +346,7 @@ impl Workers {
             }
             (_, Some(3)) => Some(Outcome::Diverged(quote())),
             (_, Some(1 | 2)) => Some(Outcome::Failed(quote())),
-            _ => Some(Outcome::Died(death(status, &quote()))),
+            _ => Some(Outcome::Died(death(exit, &quote()))),
         }
     }
 
@@ -337,7 +362,7 @@ impl Workers {
                 }
                 Ok(Some(status)) => {
                     let (log_from, hung) = (process.log_from, process.hung.take());
-                    let outcome = self.outcome(job, status, log_from);
+                    let outcome = self.outcome(job, status.into(), log_from);
                     match (outcome, hung) {
                         (Some(Outcome::Interrupted | Outcome::Died(_)), Some(hung)) => {
                             Some(Outcome::Died(hung.reason))

@@ -199,5 +199,5 @@ fn a_run_that_another_process_lets_go_of_goes_on_here() {
     std::fs::write(run.path().join("free"), "").unwrap();
     drop(lock);
     std::thread::sleep(LOOK_ELSEWHERE_EVERY);
-    assert_eq!(workers.poll(0), Some(Outcome::LetGo));
+    assert_eq!(workers.poll(0), Some(let_go()));
 }

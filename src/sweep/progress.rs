@@ -144,9 +144,8 @@ impl Progress {
             Outcome::Failed(reason) => format!("{} failed: {reason}", watched.label),
             Outcome::Diverged(reason) => format!("{} diverged: {reason}", watched.label),
             Outcome::Interrupted => format!("{} stopped", watched.label),
-            Outcome::Died(reason) => format!("{}: {reason}", watched.label),
-            Outcome::LetGo => {
-                format!("{}: another process was at it; it goes on here", watched.label)
+            Outcome::Died(reason) | Outcome::Again(reason) => {
+                format!("{}: {reason}", watched.label)
             }
         };
         self.say(&format!("{} {line}", self.count()));
@@ -158,6 +157,11 @@ impl Progress {
         self.say(&format!("{} {} is given up: {reason}", self.count(), self.jobs[job].label));
     }
 
+    /// What is to be said beside the jobs.
+    pub fn note(&self, line: &str) {
+        self.say(line);
+    }
+
     /// Somebody asked to stop.
     pub fn stopping(&self, wish: Wish) {
         self.say(match wish {
@@ -166,6 +170,7 @@ impl Progress {
                 "stopping: workers finish their step and save; once more ends them at once"
             }
             Wish::Kill => "ending all workers at once",
+            Wish::Leave => "leaving: what is submitted goes on; the same command comes back to it",
         });
     }
 

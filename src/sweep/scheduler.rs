@@ -51,8 +51,8 @@ pub enum Outcome {
     Interrupted,
     /// The process went away without a word; trying again makes sense.
     Died(String),
-    /// Another process was at it and is no longer: it is ours now, and no try is lost.
-    LetGo,
+    /// It was taken away or let go of through no fault of its own: it goes again, and no try is lost.
+    Again(String),
 }
 
 /// Where a job stands.
@@ -89,6 +89,8 @@ pub enum Wish {
     Stop,
     /// End running jobs at once.
     Kill,
+    /// Leave running jobs to themselves and go.
+    Leave,
 }
 
 /// Does the work of jobs, named by their index.
@@ -110,6 +112,10 @@ pub trait Executor {
     /// Records that a job is given up and why, where its own worker did not: `state` is failed, or
     /// diverged where something that it needs did.
     fn give_up(&mut self, job: usize, state: &JobState);
+    /// Whether the executor itself holds back what needs this running job, so that it may be started now.
+    fn holds_back(&self, _job: usize) -> bool {
+        false
+    }
     /// Called once per round with every job's state: waits a moment and tells what is wanted.
     fn round(&mut self, states: &[JobState]) -> Wish;
 }
@@ -140,13 +146,16 @@ pub fn run(jobs: &[Job], slots: usize, executor: &mut dyn Executor) -> Vec<JobSt
         let wish = executor.round(&schedule.states).max(schedule.wish);
         if wish > schedule.wish {
             schedule.wish = wish;
+            if wish == Wish::Leave {
+                break;
+            }
             for job in schedule.running() {
                 executor.stop(job, wish == Wish::Kill);
             }
         }
     }
     for state in &mut schedule.states {
-        if *state == JobState::Waiting {
+        if matches!(state, JobState::Waiting | JobState::Running) {
             *state = JobState::Interrupted;
         }
     }
@@ -210,9 +219,11 @@ impl Schedule<'_> {
                 Outcome::Diverged(reason) => JobState::Diverged(reason),
                 Outcome::Interrupted => JobState::Interrupted,
                 // killed on our own request: nothing is wrong with it
-                Outcome::Died(_) | Outcome::LetGo if self.wish > Wish::Go => JobState::Interrupted,
-                Outcome::LetGo => {
-                    self.tries[job] -= 1;
+                Outcome::Died(_) | Outcome::Again(_) if self.wish > Wish::Go => {
+                    JobState::Interrupted
+                }
+                Outcome::Again(_) => {
+                    self.tries[job] = self.tries[job].saturating_sub(1);
                     JobState::Waiting
                 }
                 Outcome::Died(_) if self.tries[job] < TRIES => JobState::Waiting,
@@ -275,16 +286,19 @@ impl Schedule<'_> {
         }
     }
 
-    fn is_ready(&self, job: usize) -> bool {
+    fn is_ready(&self, job: usize, executor: &dyn Executor) -> bool {
         self.states[job] == JobState::Waiting
             && self.jobs[job].after.iter().all(|needed| {
                 let state = &self.states[*needed];
-                *state == JobState::Done || self.is_help(*needed) && state.is_over()
+                *state == JobState::Done
+                    || self.is_help(*needed) && state.is_over()
+                    || *state == JobState::Running && executor.holds_back(*needed)
             })
     }
 
     fn start_one(&mut self, slot: usize, executor: &mut dyn Executor) {
-        let Some(job) = self.order.iter().copied().find(|job| self.is_ready(*job)) else {
+        let mut waiting = self.order.iter().copied();
+        let Some(job) = waiting.find(|job| self.is_ready(*job, executor)) else {
             self.none_ready = true;
             return;
         };
@@ -324,6 +338,8 @@ mod tests {
         deaf: bool,
         /// Whether only the first slot is admitted.
         short_of_memory: bool,
+        /// Whether it keeps the order of what it is given.
+        orders: bool,
     }
 
     impl Executor for Fake {
@@ -356,6 +372,9 @@ mod tests {
         }
         fn give_up(&mut self, job: usize, state: &JobState) {
             self.log.push(format!("give up {job}: {state:?}"));
+        }
+        fn holds_back(&self, _job: usize) -> bool {
+            self.orders
         }
         fn round(&mut self, _states: &[JobState]) -> Wish {
             if self.wishes.is_empty() { Wish::Go } else { self.wishes.remove(0) }
@@ -431,7 +450,7 @@ mod tests {
     #[test]
     fn what_another_process_lets_go_of_costs_no_try() {
         let mut fake = Fake::default();
-        fake.script.insert(0, vec![Outcome::LetGo; 5]);
+        fake.script.insert(0, vec![Outcome::Again("let go".into()); 5]);
         assert_eq!(run(&[job("a", &[])], 1, &mut fake), [JobState::Done]);
         assert_eq!(fake.log.len(), 6, "{:?}", fake.log);
     }
@@ -457,6 +476,30 @@ mod tests {
         assert_eq!(states[0], JobState::Done);
         assert_eq!(states[1], JobState::Failed("died 3 times, at last: killed by signal 9".into()));
         assert_eq!(fake.log.iter().filter(|line| *line == "start 1").count(), 3);
+    }
+
+    #[test]
+    fn what_was_taken_away_goes_again_however_often() {
+        let mut fake = Fake::default();
+        fake.script.insert(0, vec![Outcome::Again("preempted".into()); 7]);
+        assert_eq!(run(&[job("a", &[])], 1, &mut fake), [JobState::Done]);
+        assert_eq!(fake.log.len(), 8);
+    }
+
+    #[test]
+    fn an_executor_that_keeps_the_order_is_given_everything_at_once_and_left() {
+        let jobs = [job("teacher", &[]), job("a", &[0]), job("b", &[1])];
+        let mut fake = Fake { orders: true, wishes: vec![Wish::Leave], ..Fake::default() };
+        let states = run(&jobs, 3, &mut fake);
+        assert_eq!(fake.log.join(", "), "start 0, start 1, start 2", "nothing is stopped");
+        assert!(states.iter().all(|state| *state == JobState::Interrupted));
+
+        // a dependant that was taken away with what it needs fails with it
+        let mut fake = Fake { orders: true, ..Fake::default() };
+        fake.script.insert(0, vec![Outcome::Failed("no memory".into())]);
+        fake.script.insert(1, vec![Outcome::Again("its dependency failed".into())]);
+        let states = run(&jobs[..2], 3, &mut fake);
+        assert_eq!(states[1], JobState::Failed("teacher failed: no memory".into()));
     }
 
     #[test]

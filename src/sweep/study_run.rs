@@ -13,11 +13,15 @@ use signal_hook::iterator::Signals;
 use super::error::SweepError;
 use super::hang;
 use super::indexing::Indexing;
-use super::jobs::{Task, places, tasks};
+use super::jobs::{Task, places, tasks, threads};
+use super::launcher::Launcher;
 use super::plan::Plan;
 use super::process::{ROUND, Workers, worker_executable};
 use super::progress::{Progress, Seen, duration};
 use super::scheduler::{self, Executor, Job, JobKind, JobState, Outcome, Wish};
+use super::slots::Places;
+use super::slurm::{Client, Place, Slurm};
+use crate::spec;
 use crate::spec::devices::Slots;
 use crate::store::files::create_folder;
 use crate::store::records::{Fork, Heartbeat};
@@ -41,6 +45,10 @@ pub struct Options {
     pub steps: Option<u64>,
     /// Time without a sign of life after which a worker hangs; [`hang::DEFAULT`] without it.
     pub hang_after: Option<Duration>,
+    /// Jobs are made by Slurm, which is asked for this; by this machine without it.
+    pub slurm: Option<spec::Slurm>,
+    /// End as soon as everything is submitted.
+    pub detach: bool,
 }
 
 /// How a cell stands after a sweep.
@@ -67,6 +75,8 @@ pub struct Summary {
     pub made: usize,
     /// Whether it was asked to stop before everything was done.
     pub interrupted: bool,
+    /// Whether it has left, while what it submitted goes on.
+    pub left: bool,
     /// Why it stopped by itself, where it did.
     pub stopped: Option<String>,
     /// Whether the disk is full.
@@ -89,6 +99,7 @@ impl Summary {
 /// Another sweep of the same study, a folder that cannot be written, no worker executable. A run that
 /// fails is no error: its cell says so.
 pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary, SweepError> {
+    let client = options.slurm.as_ref().map(|_| Client::find()).transpose()?;
     let folder = study_dir::folder(runs_root, &plan.study)?;
     create_folder(&folder)?;
     let lock_file = folder.join(".sweep.lock");
@@ -125,10 +136,10 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let Made { indexing, states, stopped, no_room } = if tasks.is_empty() {
-        Made { indexing, states: Vec::new(), stopped: None, no_room: false }
+    let (indexing, Made { states, stopped, left, no_room }) = if tasks.is_empty() {
+        (indexing, Made::default())
     } else {
-        make(plan, runs_root, options, tasks, indexing)?
+        make(plan, runs_root, options, client, tasks, indexing)?
     };
     let indexed = match indexing.finish() {
         // the run folders say what happened, and that is to be heard
@@ -142,17 +153,19 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
         cells: ends(plan)?,
         made: states.iter().filter(|state| **state == JobState::Done).count(),
         interrupted: states.contains(&JobState::Interrupted),
+        left,
         stopped,
         no_room,
         indexed,
     })
 }
 
-/// What came of the jobs of a sweep.
+/// How the jobs of a sweep ended.
+#[derive(Default)]
 struct Made {
-    indexing: Indexing,
     states: Vec<JobState>,
     stopped: Option<String>,
+    left: bool,
     no_room: bool,
 }
 
@@ -160,10 +173,15 @@ fn make(
     plan: &Plan,
     runs_root: &Path,
     options: &Options,
+    client: Option<Client>,
     tasks: Vec<Task>,
     indexing: Indexing,
-) -> Result<Made, SweepError> {
-    let places = places(plan, &options.devices, options.jobs)?;
+) -> Result<(Indexing, Made), SweepError> {
+    let places = match options.slurm {
+        // Slurm has a queue of its own
+        Some(_) => Places::plain(tasks.len()),
+        None => places(plan, &options.devices, options.jobs)?,
+    };
     let slots = places.count();
     let signals = Signals::new(SIGNALS)
         .map_err(|source| SweepError::System { action: "listen for signals", source })?;
@@ -190,19 +208,46 @@ fn make(
     let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
     let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
     let hang_after = options.hang_after.unwrap_or(hang::DEFAULT);
-    let workers = Workers::new(runs_root, worker_executable()?, work, places, hang_after);
+    let worker = worker_executable()?;
+    let workers = Workers::new(runs_root, worker.clone(), work, places, hang_after);
+    let workers: Box<dyn Launcher> = match (client, &options.slurm) {
+        (Some(client), Some(slurm)) => {
+            let folder = study_dir::folder(runs_root, &plan.study)?;
+            let folder = std::path::absolute(&folder)
+                .map_err(|source| SweepError::System { action: "find the runs folder", source })?;
+            let cpus = slurm.cpus.unwrap_or_else(|| threads(plan));
+            let place =
+                Place { folder, study: plan.study.clone(), worker, slurm: slurm.clone(), cpus };
+            Box::new(Slurm::open(client, place, jobs.len(), workers)?)
+        }
+        _ => Box::new(workers),
+    };
     let limits = Limits {
         max_failures: options.max_failures,
         until: options.time.map(|time| (Instant::now() + time, time)),
         steps: options.steps.map(|most| (Trained::new(jobs.len()), most)),
     };
-    let mut sweep =
-        Sweep { workers, indexing, progress, signals, limits, stopped: None, wish: Wish::Go };
+    let mut sweep = Sweep {
+        workers,
+        indexing,
+        progress,
+        signals,
+        limits,
+        stopped: None,
+        wish: Wish::Go,
+        trouble: None,
+        stays: options.slurm.is_some(),
+        detach: options.detach && options.slurm.is_some(),
+    };
     let states = scheduler::run(&jobs, slots, &mut sweep);
-    sweep.progress.end(&states);
+    let left = sweep.wish == Wish::Leave;
+    sweep.progress.end(if left { &[] } else { &states });
     over.store(true, Ordering::Relaxed);
     let no_room = sweep.workers.found_no_room();
-    Ok(Made { indexing: sweep.indexing, states, stopped: sweep.stopped, no_room })
+    match sweep.trouble {
+        Some(trouble) => Err(trouble),
+        None => Ok((sweep.indexing, Made { states, stopped: sweep.stopped, left, no_room })),
+    }
 }
 
 /// What ends a sweep before its work does.
@@ -269,13 +314,18 @@ impl Limits {
 
 /// Workers, with everything that goes on beside them once per round.
 struct Sweep {
-    workers: Workers,
+    workers: Box<dyn Launcher>,
     indexing: Indexing,
     progress: Progress,
     signals: Signals,
     limits: Limits,
     stopped: Option<String>,
     wish: Wish,
+    trouble: Option<SweepError>,
+    /// Whether started jobs go on without this process.
+    stays: bool,
+    /// Whether to leave once they all do.
+    detach: bool,
 }
 
 impl Executor for Sweep {
@@ -303,10 +353,31 @@ impl Executor for Sweep {
         self.workers.give_up(job, state);
     }
 
+    fn holds_back(&self, job: usize) -> bool {
+        self.workers.holds_back(job)
+    }
+
     fn round(&mut self, states: &[JobState]) -> Wish {
+        for line in self.workers.attend() {
+            self.progress.note(&line);
+        }
+        self.trouble = self.workers.trouble();
+        if self.trouble.is_some() {
+            return Wish::Leave;
+        }
         std::thread::sleep(ROUND);
-        for _ in self.signals.pending() {
-            self.wish = if self.wish == Wish::Go { Wish::Stop } else { Wish::Kill };
+        for signal in self.signals.pending() {
+            self.wish = match self.wish {
+                // a terminal that closes or a login node that tidies up ends nobody's jobs
+                _ if self.stays && signal != SIGINT => Wish::Leave,
+                Wish::Go => Wish::Stop,
+                _ => Wish::Kill,
+            };
+            self.progress.stopping(self.wish);
+        }
+        let waits = states.contains(&JobState::Waiting);
+        if self.wish == Wish::Go && self.detach && !waits && self.workers.is_independent() {
+            self.wish = Wish::Leave;
             self.progress.stopping(self.wish);
         }
         if let Some((trained, _)) = &mut self.limits.steps
@@ -330,7 +401,8 @@ impl Executor for Sweep {
         }
         self.indexing.poll();
         if self.progress.is_due() {
-            let running = (0..states.len()).filter(|job| states[*job] == JobState::Running);
+            let running = (0..states.len())
+                .filter(|job| states[*job] == JobState::Running && !self.workers.is_queued(*job));
             let seen: Vec<Seen> = running
                 .map(|job| Seen {
                     job,

@@ -22,7 +22,7 @@ fn number(root: &Path, sql: &str) -> f64 {
 }
 
 /// Every table without its short keys, as text.
-fn logical(root: &Path) -> Vec<String> {
+pub(crate) fn logical(root: &Path) -> Vec<String> {
     let queries = [
         "select * from study order by name",
         "select * from arm order by study, position",
@@ -78,7 +78,7 @@ fn hit(step: u64, query: &str) -> QueryLine {
 }
 
 /// A study of two arms: one run that was killed and resumed, one that finished at once.
-fn lived_through(root: &Path) {
+pub(crate) fn lived_through(root: &Path) {
     let mut full = spec("s", "full", 1, "aaaaaaaa");
     full.stages = StageKeys { data: "ab".into(), teacher: "cd".into(), ..StageKeys::default() };
     let mut rgb = spec("s", "rgb", 1, "bbbbbbbb");

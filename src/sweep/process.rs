@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -221,7 +221,7 @@ impl Workers {
         Ok(place.into_iter().chain(target).collect())
     }
 
-    fn spawn(&self, job: usize) -> Result<Running, String> {
+    fn spawn(&self, job: usize, device: Option<Device>) -> Result<Running, String> {
         let arguments = self.arguments(job)?;
         let log = self.log(job);
         let refused = |error: std::io::Error| {

@@ -76,7 +76,14 @@ mod tests {
         ];
         let jobs = |at: usize| {
             let (kind, after) = table[at];
-            Job { kind, key: at.to_string(), label: String::new(), after: after.to_vec() }
+            Job {
+                kind,
+                key: at.to_string(),
+                label: String::new(),
+                after: after.to_vec(),
+                batch: 0,
+                cost: 1,
+            }
         };
         let none = |_: usize| None;
         let all: Vec<usize> = (0..7).collect();
@@ -103,6 +110,8 @@ mod tests {
             key: at.to_string(),
             label: String::new(),
             after: vec![],
+            batch: 0,
+            cost: 1,
         };
         let queue: Vec<usize> = (0..2_500).collect();
         let sizes: Vec<usize> =

@@ -93,7 +93,14 @@ mod tests {
     fn tasks_are_found_again_by_what_they_do() {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Records::read(folder.path()).unwrap(), Records::default());
-        let job = |kind, key: &str| Job { kind, key: key.into(), label: "x".into(), after: vec![] };
+        let job = |kind, key: &str| Job {
+            kind,
+            key: key.into(),
+            label: "x".into(),
+            after: vec![],
+            batch: 0,
+            cost: 1,
+        };
         let (run, teacher) = (job(JobKind::Run, "ab"), job(JobKind::Teacher, "ab"));
         let array = |job, of: &[&Job]| Array {
             name: "n".into(),

@@ -10,6 +10,7 @@ mod failure;
 mod filter;
 mod gc;
 mod generate;
+mod looks;
 mod marks;
 mod network;
 mod output;

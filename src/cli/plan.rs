@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::failure::BadInput;
 use super::study_file::StudyArgs;
-use super::{DONE, output};
+use super::{DONE, looks, output};
 use crate::spec::Study;
 use crate::sweep::forecast::{Forecast, Nearest, cost, forecast};
 use crate::sweep::progress::duration;
@@ -95,6 +95,10 @@ pub(super) fn flatten(
 /// What a person should know before the time is spent.
 pub fn remarks(plan: &Plan) -> Vec<String> {
     let mut remarks: Vec<String> = plan.notes.iter().map(|note| format!("note: {note}")).collect();
+    if let Some(standing) = &plan.standing {
+        remarks.extend(looks::remarks(plan, standing));
+        return remarks;
+    }
     let (p, needed) = (plan.smallest_p(), plan.seeds_needed());
     if plan.confirm == 0 {
         remarks.push("note: `confirm` is empty, so every comparison is exploratory".into());
@@ -264,13 +268,15 @@ fn as_json(plan: &Plan, forecasts: &[Forecast], runs: &Path) -> String {
         "runs_without_forecast": cost.unknown,
         "seeds": plan.seeds,
         "confirm": plan.confirm,
-        "smallest_p": plan.smallest_p(),
-        "seeds_needed": plan.seeds_needed(),
+        // the exact test decides only where seeds are given
+        "smallest_p": plan.standing.is_none().then(|| plan.smallest_p()),
+        "seeds_needed": plan.standing.is_none().then(|| plan.seeds_needed()),
+        "looks": plan.standing.as_ref().map(|standing| looks::as_json(plan, standing)),
         "notes": plan.notes,
     });
     format!("{whole:#}\n")
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,18 +1,24 @@
 //! `dgnet sweep`: train what is missing, tell how it ended, write the report.
 
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::failure::BadInput;
 use super::study_file::StudyArgs;
-use super::{DONE, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use super::{DONE, INTERRUPTED, RUNS_FAILED, looks, output, plan as plan_verb, report};
+use crate::spec::Study;
 use crate::store::{Db, RunState};
-use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
+use crate::sweep::{CellEnd, Options, Plan, Summary, SweepError, plan, sweep_on};
 
 /// Train everything a study misses, then write its report.
 ///
 /// Nothing is trained twice: finished runs are kept, also when another study made them; interrupted
 /// and crashed ones go on from their last checkpoint; failed ones are tried again; diverged ones are a
 /// result. Ctrl-C lets workers save first, a second Ctrl-C ends them at once.
+///
+/// With `seeds: { min: 4, max: 12, stop: decided }`, seeds are added look by look to arms of `confirm` whose
+/// verdict is open; what is added follows from the results alone, also after an interruption.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -20,6 +26,7 @@ Examples:
   dgnet sweep ablations.yaml --jobs 1 --set train.steps=100
   dgnet sweep ablations.yaml --only full --only teacher_only
   dgnet sweep ablations.yaml --max-time 8h --max-failures 3
+  dgnet sweep grid.yaml --at-most 5000
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
@@ -43,6 +50,12 @@ pub struct Args {
     /// Stop after this time, resumably: 90s, 30m, 8h, 2d
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub max_time: Option<Duration>,
+    /// Ask before more runs than this are trained; where nobody can be asked, refuse
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub at_most: usize,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Do not write the report
     #[arg(long)]
     pub no_report: bool,
@@ -77,19 +90,41 @@ fn time(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| error())
 }
 
-/// The plan of what was asked for; runs of states that `--retry` names are open again.
-fn planned(args: &Args, runs: &Path) -> anyhow::Result<Plan> {
-    let study = args.study.load()?;
-    let mut found = plan(&study, runs)?;
-    if !args.only.is_empty() {
-        found = found.only_arms(&args.only)?;
+/// The plan of what was asked for.
+fn planned(args: &Args, study: &Study, runs: &Path) -> Result<Plan, SweepError> {
+    let found = plan(study, runs)?;
+    if args.only.is_empty() { Ok(found) } else { found.only_arms(&args.only) }
+}
+
+/// Asks before a grid that exploded is trained.
+fn asked(args: &Args, open: usize) -> anyhow::Result<bool> {
+    if args.yes || open <= args.at_most {
+        return Ok(true);
     }
-    let again = args.retry.contains(&Retry::Diverged);
-    Ok(if again { found.retry_diverged(runs) } else { found })
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(BadInput(format!(
+            "{open} runs would be trained, more than {}, and nobody is there to be asked\n  hint: `dgnet plan` shows them; `--yes` or `--at-most {open}` trains them",
+            args.at_most
+        ))
+        .into());
+    }
+    output::talk(&format!("train {open} runs? [y/N]"));
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    let plan = planned(args, runs)?;
+    let study = args.study.load()?;
+    let mut plan = planned(args, &study, runs)?;
+    if args.retry.contains(&Retry::Diverged) {
+        plan = plan.retry_diverged(runs);
+    }
+    if !asked(args, plan.open_runs().len())? {
+        output::data("nothing was trained\n")?;
+        return Ok(DONE);
+    }
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);
@@ -101,8 +136,10 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         max_failures: if args.fail_fast { Some(1) } else { failures },
         time: args.max_time,
     };
-    let summary = sweep(&plan, runs, &options)?;
-    tell(&plan.study, &summary)?;
+    let again = || planned(args, &study, runs);
+    let next = |plan: &Plan| looks::said(plan).into_iter().for_each(|line| output::talk(&line));
+    let summary = sweep_on(plan, again, runs, &options, next)?;
+    tell(&study.name, &summary)?;
     if let Some(reason) = &summary.stopped {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
     }
@@ -113,9 +150,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     }
     if !args.no_report {
         if summary.indexed {
-            let out = report::folder(args.out.as_deref(), &plan.study);
-            let page = report::fresh(&summary, &out, runs, &plan.study).map_or_else(
-                || crate::report::write(&Db::file(runs), &plan.study, &out, false),
+            let out = report::folder(args.out.as_deref(), &study.name);
+            let page = report::fresh(&summary, &out, runs, &study.name).map_or_else(
+                || crate::report::write(&Db::file(runs), &study.name, &out, false),
                 Ok,
             )?;
             output::data(&format!("report: {}\n", page.display()))?;

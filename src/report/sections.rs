@@ -362,6 +362,14 @@ fn method(report: &Report) -> Markup {
             ". The seeds then needed follow from the band and the spread of the pairs, not from the effect seen: with so many, "
             "arms that do not differ are found equal in 80 of 100 studies."
         }
+        @if report.adaptive {
+            p {
+                "Of comparisons declared in advance, seeds were added only while they were open. Their p is that of the paired t test, "
+                "divided by the share of the error rate that its look may spend, the smallest so far, and corrected by Holm; their intervals "
+                "are repeated ones, wider than those of one look, and the band is compared with one of twice the spent rate. So all looks "
+                "together err as rarely as one would (Lan and DeMets 1983; Jennison and Turnbull 1989)."
+            }
+        }
         p {
             "A metric counts with its value at the last step, never its best. Diverged runs stay in the pairs as the worst possible value; "
             "failed and unfinished runs leave their pair out. mAP is the trapezoidal one of the official Market-1501 protocol. "

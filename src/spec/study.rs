@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::adaptive::Adaptive;
 use super::error::SpecError;
 use super::identity;
 use super::resolve::{self, Base, Layer, Layers};
@@ -43,6 +44,8 @@ pub struct Study {
     pub equal_within: f64,
     /// Seeds of every arm, distinct, in the order of the file.
     pub seeds: Vec<u64>,
+    /// Bounds of the seeds where they are added as needed; `seeds` are then those at first.
+    pub adaptive: Option<Adaptive>,
     /// Arm that the others are compared with.
     pub baseline: String,
     /// Arms whose comparisons form the corrected family.
@@ -203,6 +206,13 @@ fn finish(
         }
         confirm.push(name);
     }
+    if let Some((_, at)) = keys.adaptive.as_ref().filter(|_| confirm.is_empty()) {
+        return Err(at.error("`seeds`: nothing is to be decided, `confirm` is empty").hint(
+            "name the arms whose verdicts count, `confirm: [...]`, or give a number of seeds",
+        ));
+    }
+    let adaptive = keys.adaptive.map(|(adaptive, _)| adaptive);
+    let first = adaptive.map_or(DEFAULT_SEEDS, |adaptive| adaptive.min as u64);
     let (arms, suspicions) = expand(written, layer, sets)?;
     notes.extend(suspicions);
     Ok(Study {
@@ -212,7 +222,8 @@ fn finish(
         source: source.text.clone(),
         primary: keys.primary.unwrap_or_else(|| DEFAULT_PRIMARY.to_owned()),
         equal_within: keys.equal_within.unwrap_or(DEFAULT_EQUAL_WITHIN),
-        seeds: keys.seeds.unwrap_or_else(|| (1..=DEFAULT_SEEDS).collect()),
+        seeds: keys.seeds.unwrap_or_else(|| (1..=first).collect()),
+        adaptive,
         baseline,
         confirm,
         arms,

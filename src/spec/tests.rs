@@ -601,3 +601,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn seeds_may_be_added_while_a_verdict_is_open() {
+    let study = |seeds: &str, confirm: &str| {
+        let text = format!(
+            "study: s\nseeds: {seeds}\nconfirm: [{confirm}]\narms:\n  full: {{}}\n  b: {{ loss.lambda_id: 0 }}\n"
+        );
+        load(&text)
+    };
+    let known = study("{ min: 4, max: 12, stop: decided }", "b").unwrap();
+    assert_eq!(known.seeds, [1, 2, 3, 4]);
+    assert_eq!(known.adaptive, Some(crate::spec::Adaptive { min: 4, max: 12 }));
+    assert_eq!(study("4", "b").unwrap().adaptive, None);
+    let refused = |seeds: &str| study(seeds, "b").unwrap_err().to_string();
+    for (seeds, place, why) in [
+        ("{ min: 1, max: 12 }", "2:15", "from 2 to 64, found 1"),
+        ("{ min: 4, max: 65 }", "2:23", "from 2 to 64, found 65"),
+        ("{ min: 4, max: 3 }", "2:23", "3 is less than `min`, 4"),
+        ("{ min: 4 }", "2:8", "`max` is missing"),
+        ("{ max: 4 }", "2:8", "`min` is missing"),
+        ("{ min: 4, max: 12, stop: soon }", "2:33", "expected `decided`, found `soon`"),
+        ("{ min: 4, max: 12, mx: 3 }", "2:27", "unknown key `mx`"),
+    ] {
+        let text = refused(seeds);
+        assert!(text.contains(place) && text.contains(why), "{text}");
+    }
+    let empty = study("{ min: 4, max: 12 }", "").unwrap_err().to_string();
+    assert!(empty.contains(":2:1: `seeds`: nothing is to be decided"), "{empty}");
+}

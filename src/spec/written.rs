@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adaptive::{self, Adaptive};
 use super::error::SpecError;
 use super::fields::{fields, sections};
 use super::metrics::{self, Direction};
@@ -20,6 +21,8 @@ pub(crate) struct Keys {
     pub study: Option<String>,
     pub question: String,
     pub seeds: Option<Vec<u64>>,
+    /// Seeds that are added while a verdict is open, and where that is said.
+    pub adaptive: Option<(Adaptive, Place)>,
     pub primary: Option<String>,
     pub equal_within: Option<f64>,
     pub baseline: Option<(String, Place)>,
@@ -49,7 +52,12 @@ impl Keys {
                 self.study = Some(name);
             }
             "question" => text(entry)?.trim().clone_into(&mut self.question),
-            "seeds" => self.seeds = Some(read_seeds(&entry.node)?),
+            "seeds" => match &entry.node.value {
+                Value::Map(inner) => {
+                    self.adaptive = Some((adaptive::read(inner, at)?, entry.at.clone()));
+                }
+                _ => self.seeds = Some(read_seeds(&entry.node)?),
+            },
             "primary" => self.primary = Some(read_primary(entry)?),
             "equal_within" => self.equal_within = Some(read_equal_within(&entry.node)?),
             "baseline" => self.baseline = Some((text(entry)?, at.clone())),
@@ -117,7 +125,7 @@ fn read_seeds(node: &Node) -> Result<Vec<u64>, SpecError> {
                 "`seeds`: expected a count from 1 to {MAX_SEEDS} or a list of whole numbers, found {}",
                 found.value
             ))
-            .hint("`seeds: 3` means 1, 2, 3")
+            .hint("`seeds: 3` means 1, 2, 3; `{ min: 4, max: 12, stop: decided }` adds them as needed")
     };
     let items = match &node.value {
         Value::Integer(count) if (1..=MAX_SEEDS).contains(count) => {

@@ -12,6 +12,7 @@ pub mod ranking;
 pub mod rerank;
 pub mod resample;
 pub mod response;
+pub mod sequential;
 pub mod signflip;
 pub mod summary;
 pub mod superiority;
@@ -25,6 +26,7 @@ pub use interval::{Interval, Method, bca_interval, mean_interval, t_interval, t_
 pub use paired::{Paired, paired};
 pub use pareto::pareto_front;
 pub use response::{Response, response};
+pub use sequential::{Course, Followed, Looks, Outcome, follow, paired_at};
 pub use signflip::{SignFlip, sign_flip, sign_flip_interval};
 pub use summary::{iqm, median, quantile};
 pub use superiority::probability_of_improvement;

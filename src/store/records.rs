@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::stages::StageKind;
+use crate::spec::Adaptive;
 use crate::spec::settings::Settings;
 
 /// `spec.yaml`: the whole resolved configuration of a run. A folder is complete by itself.
@@ -46,6 +47,9 @@ pub struct StudyRecord {
     pub baseline: String,
     /// Arms of the corrected family.
     pub confirm: Vec<String>,
+    /// Bounds of seeds that are added while a verdict is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
     /// Path of the study file as given.
     pub file: String,
     /// The study file, whole.

@@ -8,6 +8,7 @@ pub mod forks;
 mod indexing;
 pub mod inquiry;
 mod jobs;
+pub mod looks;
 pub mod plan;
 pub mod process;
 pub mod progress;
@@ -15,5 +16,6 @@ pub mod scheduler;
 mod study_run;
 
 pub use error::SweepError;
+pub use looks::sweep_on;
 pub use plan::{Plan, plan};
 pub use study_run::{CellEnd, Options, Summary, sweep};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
+use super::looks::{self, Standing};
 use crate::data::fingerprint;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
 use crate::spec::{Study, identity};
@@ -69,8 +70,10 @@ pub struct Plan {
     pub study: String,
     /// Cells by arm position, then seed.
     pub cells: Vec<PlannedCell>,
-    /// Seeds per arm.
+    /// Seeds per arm; those at first, where they are added as needed.
     pub seeds: usize,
+    /// Where the looks stand, of a study whose seeds are added as needed.
+    pub standing: Option<Standing>,
     /// Comparisons in the corrected family.
     pub confirm: usize,
     /// Stages that are missing and used by more than one open run: kind, key, runs.
@@ -179,18 +182,30 @@ impl Plan {
         }
         let kept: Vec<usize> =
             (0..self.cells.len()).filter(|&at| arms.contains(&self.cells[at].arm)).collect();
-        self.cells.retain(|cell| arms.contains(&cell.arm));
-        // a cell may have been the shadow of one that is gone
-        for at in 0..self.cells.len() {
-            let shadows = self.cells[at].same_as.as_ref();
-            if shadows.is_some_and(|(arm, _)| !arms.contains(arm)) {
-                let uid = self.cells[at].spec.uid.clone();
-                let first = self.cells[..at].iter().find(|cell| cell.spec.uid == uid);
-                self.cells[at].same_as = first.map(|cell| (cell.arm.clone(), cell.seed));
-            }
-        }
-        self.forks = forks::only(std::mem::take(&mut self.forks), &kept);
+        self.keep(&kept);
         Ok(self)
+    }
+
+    /// Leaves these cells out: arm and seed.
+    #[must_use]
+    pub(super) fn without(mut self, cells: &BTreeSet<(String, u64)>) -> Self {
+        let stays = |cell: &PlannedCell| !cells.contains(&(cell.arm.clone(), cell.seed));
+        let kept: Vec<usize> = (0..self.cells.len()).filter(|&at| stays(&self.cells[at])).collect();
+        self.keep(&kept);
+        self
+    }
+
+    /// Keeps the cells at these positions, ascending.
+    fn keep(&mut self, kept: &[usize]) {
+        let mut at = 0..;
+        self.cells.retain(|_| at.next().is_some_and(|at: usize| kept.binary_search(&at).is_ok()));
+        // a cell may have been the shadow of one that is gone
+        let mut first: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        for cell in &mut self.cells {
+            cell.same_as = first.get(&cell.spec.uid).cloned();
+            first.entry(cell.spec.uid.clone()).or_insert_with(|| (cell.arm.clone(), cell.seed));
+        }
+        self.forks = forks::only(std::mem::take(&mut self.forks), kept);
     }
 
     fn no_cell(
@@ -225,11 +240,16 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     let index = RunIndex::scan(runs_root)?;
     let stages = Stages::new(runs_root);
     let mut fingerprints = BTreeMap::new();
+    let standing = standing(study, &index, &mut fingerprints)?;
     let mut cells: Vec<PlannedCell> = Vec::new();
     let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
     for arm in &study.arms {
         let data_key = data_key(&arm.name, &arm.settings, &mut fingerprints)?;
-        for &seed in &study.seeds {
+        let added: Vec<u64> = standing
+            .as_ref()
+            .map(|standing| (1..=standing.seeds(&arm.name, &study.baseline)).collect())
+            .unwrap_or_default();
+        for &seed in if standing.is_some() { &added } else { &study.seeds } {
             let keys = identity::stage_keys(&arm.settings, seed, &data_key);
             let spec = RunSpec {
                 study: study.name.clone(),
@@ -275,6 +295,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     Ok(Plan {
         study: study.name.clone(),
         seeds: study.seeds.len(),
+        standing,
         confirm: study.confirm.len(),
         shared: shared(&cells),
         forks: forks::forks(&cells, &stages),
@@ -282,6 +303,24 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         notes: study.notes.clone(),
         cells,
     })
+}
+
+/// What the runs that are over say of a study whose seeds are added as needed.
+fn standing(
+    study: &Study,
+    index: &RunIndex,
+    fingerprints: &mut BTreeMap<PathBuf, String>,
+) -> Result<Option<Standing>, SweepError> {
+    let Some(adaptive) = study.adaptive else { return Ok(None) };
+    let outcome = |arm: &str, seed: u64| {
+        let Some(arm) = study.arm(arm) else { return Ok(None) };
+        let key = data_key(&arm.name, &arm.settings, fingerprints)?;
+        match index.find(&identity::run_uid(&arm.settings, seed, &key))? {
+            Some(run) => looks::outcome(&run, &study.primary),
+            None => Ok(None),
+        }
+    };
+    Standing::of(study, adaptive, outcome).map(Some)
 }
 
 fn data_key(
@@ -369,6 +408,7 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
         equal_within: study.equal_within,
         baseline: study.baseline.clone(),
         confirm: study.confirm.clone(),
+        adaptive: study.adaptive,
         file: study.file.display().to_string(),
         source: study.source.clone(),
         arms: study
@@ -416,6 +456,7 @@ mod tests {
             primary: "mAP".into(),
             equal_within: 0.005,
             seeds: seeds.to_vec(),
+            adaptive: None,
             baseline: "full".into(),
             confirm: vec![],
             arms: arms.collect(),

@@ -15,6 +15,7 @@ mod marks;
 mod network;
 mod output;
 mod plan;
+mod plan_json;
 mod query;
 mod reindex;
 mod report;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::assets::PUBLISHED;
 use super::facts::Fact;
 use super::page::{chart, prose};
-use super::plots::{Figure, Place};
+use super::plots::{FRACTION, Figure, Place};
 use super::shown;
 use super::view::{ArmView, Report};
 
@@ -146,7 +146,13 @@ fn design(report: &Report) -> Markup {
             figure.wide {
                 (chart(figure))
                 figcaption {
-                    "Every combination of these settings was trained. A row is the mean over all of them of what the change "
+                    @if figure.title == FRACTION {
+                        "A regular fraction of the combinations of these settings was trained. A row estimates the effect together with "
+                        "what stands in brackets, and with interactions of more settings: they cannot be told apart. "
+                    } @else {
+                        "Every combination of these settings was trained. "
+                    }
+                    "A row is the mean over all of them of what the change "
                     "does; an interaction (\u{d7}) is half of how much one change depends on the other. Lines: 95 % and 90 % t intervals "
                     "over seeds, uncorrected."
                 }

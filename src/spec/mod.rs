@@ -2,6 +2,7 @@
 //! identity. Reads YAML and nothing else; tensors, databases and the command line never appear here.
 
 mod adaptive;
+mod differences;
 pub mod error;
 mod fields;
 pub mod identity;

@@ -58,8 +58,8 @@ struct Rule {
     add_one_in: Option<Vec<Json>>,
     /// An arm without each two of them.
     pairs: Option<Vec<Json>>,
-    /// An arm for every way to leave some of them out.
-    factorial: Option<Vec<Json>>,
+    /// An arm for every way to leave some of them out, or a fraction of them that still tells them apart.
+    factorial: Option<Factorial>,
     /// Combinations to leave out: all with these values.
     exclude: Option<Json>,
     /// Axis -> { other setting: value }: the axis varies only there.
@@ -68,6 +68,29 @@ struct Rule {
     include: Option<Json>,
     /// Put before the names of the arms.
     prefix: Option<String>,
+}
+
+/// Settings of a factorial design.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Factorial {
+    /// All combinations.
+    Full(Vec<Json>),
+    /// A fraction with minimum aberration.
+    Fraction(FractionOf),
+}
+
+/// A fraction of a factorial design.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct FractionOf {
+    /// Settings (or { setting: value that is off }).
+    settings: Vec<Json>,
+    /// 1/2, 1/4, 1/8, ...
+    #[schemars(regex(pattern = r"^1/(2|4|8|16|32|64)$"))]
+    fraction: Option<String>,
 }
 
 /// Seeds as written.

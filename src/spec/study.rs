@@ -1,7 +1,7 @@
 //! The study file: what it asks, its arms and seeds, and the files it extends. Everything is expanded
 //! and validated here, before anything runs; nothing here trains, stores or prints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -64,11 +64,30 @@ pub struct Arm {
     /// Its name in tables and figures.
     pub label: String,
     /// Dotted name -> value of what the arm changes, as it came out.
-    pub overrides: BTreeMap<String, Json>,
+    pub overrides: Arc<BTreeMap<String, Json>>,
     /// The resolved settings.
-    pub settings: Settings,
-    /// Dotted name -> `file:line` of every setting that is stated somewhere; the others have defaults.
-    pub origins: BTreeMap<String, String>,
+    pub settings: Arc<Settings>,
+    /// Where settings are stated; the others have defaults.
+    pub origins: Origins,
+}
+
+/// Dotted name -> `file:line` of every setting that is stated somewhere.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Origins {
+    /// In the study and what it extends.
+    study: Arc<BTreeMap<String, String>>,
+    /// In the arm and by `--set`; few.
+    own: Vec<(String, String)>,
+}
+
+impl Origins {
+    /// Where the value of a setting comes from.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&String> {
+        // the last one wins
+        let own = self.own.iter().rev().find(|(known, _)| known == name);
+        own.map(|(_, at)| at).or_else(|| self.study.get(name))
+    }
 }
 
 impl Study {
@@ -182,7 +201,9 @@ fn finish(
             .error("the study has no name")
             .hint(format!("add a line `study: {stem}`")));
     };
-    let (written, mut notes) = all_arms(keys.arms, keys.varied)?;
+    let (written, came_twice) = all_arms(keys.arms, keys.varied)?;
+    let mut notes = keys.notes;
+    notes.extend(came_twice);
     let Some(first) = written.first() else {
         let place = keys.arms_at.unwrap_or(start);
         return Err(place
@@ -237,9 +258,11 @@ fn all_arms(
     varied: Vec<WrittenArm>,
 ) -> Result<(Vec<WrittenArm>, Vec<String>), SpecError> {
     let mut left_out = Vec::new();
+    let named: HashMap<String, usize> =
+        arms.iter().enumerate().map(|(at, arm)| (arm.name.to_ascii_lowercase(), at)).collect();
     for arm in varied {
-        let known = arms.iter().find(|known| known.name.eq_ignore_ascii_case(&arm.name));
-        match known {
+        // the rules' arms differ among themselves already
+        match named.get(&arm.name.to_ascii_lowercase()).map(|at| &arms[*at]) {
             None => arms.push(arm),
             Some(known) if vary::same(&known.layer, &arm.layer) => left_out.push(arm.name),
             Some(known) => {
@@ -267,14 +290,23 @@ fn expand(
     let base = Base::new(layer)?;
     let mut checker = validate::Checker::default();
     let mut arms = Vec::with_capacity(written.len());
+    let stated = |layer: &Layer| -> Vec<(String, String)> {
+        layer.iter().map(|(name, setting)| (name.clone(), setting.at.short())).collect()
+    };
+    let in_study = Arc::new(stated(layer).into_iter().collect());
+    // settings -> the first arm that has them; that arm -> all of them
+    let mut known: HashMap<[u8; 32], usize> = HashMap::new();
+    let mut twins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     // What is said -> the arms it is said of.
-    let mut twins: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut suspicions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for arm in written {
         let settings = base.resolve(&[&arm.layer, sets])?;
         checker.check(&settings, &Layers([layer, &arm.layer, sets]), &arm.at)?;
-        let same = identity::as_text(&identity::active(&settings));
-        twins.entry(same).or_default().push(arm.name.clone());
+        let first =
+            *known.entry(identity::comparable(&identity::active(&settings))).or_insert(arms.len());
+        if first < arms.len() {
+            twins.entry(first).or_insert_with(|| vec![first]).push(arms.len());
+        }
         if let Some(what) = validate::suspicion(&settings) {
             suspicions.entry(what).or_default().push(arm.name.clone());
         }
@@ -288,15 +320,19 @@ fn expand(
             overrides.insert(name.clone(), set.unwrap_or(setting).value.clone());
         }
         let label = arm.label.unwrap_or_else(|| arm.name.clone());
-        let stated = [layer, &arm.layer, sets].into_iter().flatten();
-        let origins = stated.map(|(name, setting)| (name.clone(), setting.at.short())).collect();
+        let own = [stated(&arm.layer), stated(sets)].concat();
+        let origins = Origins { study: Arc::clone(&in_study), own };
+        let (overrides, settings) = (Arc::new(overrides), Arc::new(settings));
         arms.push(Arm { name: arm.name, label, overrides, settings, origins });
     }
-    let twins = twins.values().filter(|names| names.len() > 1).map(|names| {
-        format!("{} come out as the same settings and share their runs", listed(names))
+    let twins = twins.values().map(|places| {
+        let names: Vec<String> = places.iter().map(|at| arms[*at].name.clone()).collect();
+        format!("{} come out as the same settings and share their runs", listed(&names))
     });
+    let twins: Vec<String> = twins.collect();
     let suspicions = suspicions.iter().map(|(what, names)| format!("{}: {what}", listed(names)));
-    Ok((arms, twins.chain(suspicions).collect()))
+    let notes = twins.into_iter().chain(suspicions).collect();
+    Ok((arms, notes))
 }
 
 /// "arm `a`", "arms `a`, `b`", "arms `a`, `b`, `c` and 7 more".

@@ -31,6 +31,8 @@ pub(crate) struct Keys {
     pub arms_at: Option<Place>,
     /// Arms that `vary` makes.
     pub varied: Vec<WrittenArm>,
+    /// What should be known of its rules.
+    pub notes: Vec<String>,
 }
 
 /// An arm as written.
@@ -66,7 +68,7 @@ impl Keys {
                 self.arms_at = Some(entry.at.clone());
                 self.arms = read_arms(&entry.node)?;
             }
-            "vary" => self.varied = vary::arms(&entry.node)?,
+            "vary" => (self.varied, self.notes) = vary::arms(&entry.node)?,
             key if !resolve::is_setting(key) => {
                 let settings = fields().keys().chain(sections());
                 let known = study_keys().iter().chain(settings).map(String::as_str);

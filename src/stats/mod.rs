@@ -20,7 +20,7 @@ pub mod verdict;
 pub mod wilcoxon;
 
 pub use clusters::{Clustered, clustered, clusters};
-pub use factorial::{Effect, factorial};
+pub use factorial::{Effect, factorial, fractional};
 pub use holm::holm;
 pub use interval::{Interval, Method, bca_interval, mean_interval, t_interval, t_quantile};
 pub use paired::{Paired, paired};

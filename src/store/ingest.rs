@@ -88,7 +88,9 @@ impl Writer {
         let confirm = to_json(&record.confirm);
         let arms: Vec<_> = (0_u64..)
             .zip(&record.arms)
-            .map(|(position, arm)| (&arm.name, position, &arm.label, to_json(&arm.overrides)))
+            .map(|(position, arm)| {
+                (&arm.name, position, &arm.label, to_json(arm.overrides.as_ref()))
+            })
             .collect();
         let cells: Vec<_> =
             record.cells.iter().map(|cell| (&cell.arm, cell.seed, &cell.uid)).collect();

@@ -1,8 +1,9 @@
 //! Study -> what there is and what is to be done: every cell with its run, state and missing stages.
 //! Looks at folders, starts nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
@@ -238,11 +239,12 @@ pub fn trains_teacher(settings: &Settings) -> bool {
 /// A data set that cannot be read, a damaged record, names that would leave the folder.
 pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     let index = RunIndex::scan(runs_root)?;
-    let stages = Stages::new(runs_root);
+    let stages = Stages::listed(runs_root);
     let mut fingerprints = BTreeMap::new();
     let standing = standing(study, &index, &mut fingerprints)?;
     let mut cells: Vec<PlannedCell> = Vec::new();
-    let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first_of: HashMap<String, usize> = HashMap::new();
+    let mut begun: Vec<bool> = Vec::new();
     for arm in &study.arms {
         let data_key = data_key(&arm.name, &arm.settings, &mut fingerprints)?;
         let added: Vec<u64> = standing
@@ -250,12 +252,12 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
             .map(|standing| (1..=standing.seeds(&arm.name, &study.baseline)).collect())
             .unwrap_or_default();
         for &seed in if standing.is_some() { &added } else { &study.seeds } {
-            let keys = identity::stage_keys(&arm.settings, seed, &data_key);
+            let (uid, keys) = identity::run_keys(&arm.settings, seed, &data_key);
             let spec = RunSpec {
                 study: study.name.clone(),
                 arm: arm.name.clone(),
                 seed,
-                uid: identity::run_uid(&arm.settings, seed, &data_key),
+                uid,
                 recipe: identity::RECIPE_VERSION,
                 stages: StageKeys {
                     data: keys.data,
@@ -265,17 +267,22 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
                     evaluation: keys.evaluation,
                     pictures: keys.pictures,
                 },
-                overrides: arm.overrides.clone(),
-                settings: arm.settings.clone(),
+                overrides: Arc::clone(&arm.overrides),
+                settings: Arc::clone(&arm.settings),
             };
             let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
             let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
-            let run = match (earlier, index.find(&spec.uid)?) {
-                (_, Some(run)) => run,
-                (Some(cell), None) => cell.run.clone(),
-                (None, None) => RunDir::of(runs_root, &spec)?,
+            let found = index.find(&spec.uid)?;
+            begun.push(found.is_some());
+            let (run, state) = match (earlier, found) {
+                (_, Some(run)) => {
+                    let state = run.state()?;
+                    (run, state)
+                }
+                (Some(cell), None) => (cell.run.clone(), cell.state),
+                // no folder has its spec, so none has anything else of it
+                (None, None) => (RunDir::of(runs_root, &spec)?, RunState::Planned),
             };
-            let state = run.state()?;
             let missing = missing(&stages, state, &spec);
             let lacks_generator = lacks_generator(&stages, &missing, &spec);
             first_of.entry(spec.uid.clone()).or_insert(cells.len());
@@ -298,7 +305,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         standing,
         confirm: study.confirm.len(),
         shared: shared(&cells),
-        forks: forks::forks(&cells, &stages),
+        forks: forks::forks(&cells, &begun, &stages),
         record: record(study, &cells),
         notes: study.notes.clone(),
         cells,
@@ -382,10 +389,10 @@ pub fn needs_teacher(spec: &RunSpec) -> bool {
 }
 
 fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
-    let mut users: BTreeMap<(StageKind, &str), BTreeSet<&str>> = BTreeMap::new();
+    let mut uses: Vec<(StageKind, &str, &str)> = Vec::new();
     for cell in cells {
         let keys = &cell.spec.stages;
-        for kind in &cell.missing {
+        uses.extend(cell.missing.iter().map(|kind| {
             let key = match kind {
                 StageKind::Data => &keys.data,
                 StageKind::Teacher => &keys.teacher,
@@ -393,11 +400,14 @@ fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
                 StageKind::Evaluation => &keys.evaluation,
                 StageKind::Pictures => &keys.pictures,
             };
-            users.entry((*kind, key)).or_default().insert(&cell.spec.uid);
-        }
+            (*kind, key.as_str(), cell.spec.uid.as_str())
+        }));
     }
-    let several = users.into_iter().filter(|(_, uids)| uids.len() > 1);
-    several.map(|((kind, key), uids)| (kind, key.to_owned(), uids.len())).collect()
+    uses.sort_unstable();
+    uses.dedup();
+    let alike = uses.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
+    let several = alike.filter(|runs| runs.len() > 1);
+    several.map(|runs| (runs[0].0, runs[0].1.to_owned(), runs.len())).collect()
 }
 
 fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
@@ -417,7 +427,7 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
             .map(|arm| ArmRecord {
                 name: arm.name.clone(),
                 label: arm.label.clone(),
-                overrides: arm.overrides.clone(),
+                overrides: Arc::clone(&arm.overrides),
             })
             .collect(),
         cells: cells
@@ -443,9 +453,9 @@ mod tests {
             crate::spec::Arm {
                 name: (*name).into(),
                 label: (*name).into(),
-                overrides: BTreeMap::new(),
-                settings,
-                origins: BTreeMap::new(),
+                overrides: Arc::default(),
+                settings: Arc::new(settings),
+                origins: crate::spec::study::Origins::default(),
             }
         });
         Study {

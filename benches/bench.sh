@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
-#   just bench [PART...]     parts: start rerun step draw check report store engine   (default: all that need no finished study)
+#   just bench [PART...]     parts: start plan rerun step draw check report store engine   (default: all that need no finished study)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
@@ -54,6 +54,29 @@ step() {
     note step "two runs side by side with one thread each" "$two" steps/s
     note step "one run of two threads" "$one" steps/s
 }
+plan() {
+    # a grid of 100,000 runs, over an empty runs folder: 10,000 arms with 10 seeds, and 100,000 arms with one
+    local shape arms seeds values
+    values() { awk -v n="$1" 'BEGIN {for (k = 1; k <= n; k++) printf "%s%.3f", (k > 1 ? ", " : ""), k / 100}'; }
+    for shape in "100 10" "316 1"; do
+        read -r arms seeds <<<"$shape"
+        cat >"$work/grid.yaml" <<EOF
+study: grid
+extends: $PWD/experiments/base/small.yaml
+seeds: $seeds
+arms: { full: {} }
+vary:
+  - grid: { loss.lambda_img: [$(values "$arms")], loss.lambda_prim: [$(values "$arms")] }
+EOF
+        note plan "plan of $((arms * arms)) arms x $seeds seeds" "$(ms 3 $dgnet --runs "$work/none" plan "$work/grid.yaml")" ms
+        note plan "its memory" "$(memory $dgnet --runs "$work/none" plan "$work/grid.yaml")" MB
+    done
+}
+memory() { # COMMAND: largest resident set in MB
+    python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)' "$@"
+}
 store() {
     # figures of the store, by its own test; then the program over ten thousand runs
     local tests
@@ -98,10 +121,10 @@ YAML
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(start draw check step)
+[ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step)
 for part in "${parts[@]}"; do
     case $part in
-    start | draw | check | step | rerun | report | store | engine) "$part" ;;
+    start | plan | draw | check | step | rerun | report | store | engine) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

@@ -47,7 +47,7 @@ impl NetworkArgs {
                 );
                 BadInput(text)
             })?;
-            return Ok(Some((arm.settings.clone(), true)));
+            return Ok(Some((Settings::clone(&arm.settings), true)));
         }
         if self.base.is_none() && self.set.is_empty() {
             return Ok(None);

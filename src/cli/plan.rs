@@ -5,9 +5,11 @@ use std::path::Path;
 use serde_json::json;
 
 use super::failure::BadInput;
+use super::plan_json::as_json;
 use super::study_file::StudyArgs;
-use super::{DONE, output};
+use super::{DONE, looks, output};
 use crate::spec::Study;
+use crate::spec::identity::flatten;
 use crate::sweep::forecast::{Forecast, Nearest, cost, forecast};
 use crate::sweep::progress::duration;
 use crate::sweep::{Plan, plan};
@@ -37,7 +39,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let plan = plan(&study, runs)?;
     let forecasts = forecast(&plan, runs)?;
     let text =
-        if args.json { as_json(&plan, &forecasts, runs) } else { as_text(&plan, &forecasts) };
+        if args.json { as_json(&plan, &forecasts, runs)? } else { as_text(&plan, &forecasts) };
     output::data(&text)?;
     Ok(DONE)
 }
@@ -75,26 +77,13 @@ fn settings(study: &Study, name: &str, as_json: bool) -> anyhow::Result<String> 
     Ok(output::table(&["setting", "value", "stated at"], &[], &rows))
 }
 
-/// A map of settings as dotted names and values.
-pub(super) fn flatten(
-    name: &str,
-    value: &serde_json::Value,
-    out: &mut Vec<(String, serde_json::Value)>,
-) {
-    match value {
-        serde_json::Value::Object(map) => {
-            for (key, inner) in map {
-                let dotted = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                flatten(&dotted, inner, out);
-            }
-        }
-        value => out.push((name.to_owned(), value.clone())),
-    }
-}
-
 /// What a person should know before the time is spent.
 pub fn remarks(plan: &Plan) -> Vec<String> {
     let mut remarks: Vec<String> = plan.notes.iter().map(|note| format!("note: {note}")).collect();
+    if let Some(standing) = &plan.standing {
+        remarks.extend(looks::remarks(plan, standing));
+        return remarks;
+    }
     let (p, needed) = (plan.smallest_p(), plan.seeds_needed());
     if plan.confirm == 0 {
         remarks.push("note: `confirm` is empty, so every comparison is exploratory".into());
@@ -151,15 +140,31 @@ fn costs(plan: &Plan, forecasts: &[Forecast]) -> Option<String> {
     ))
 }
 
+/// Rows and lines of a kind that are printed; what is more is counted.
+const ROWS: usize = 200;
+const LINES: usize = 12;
+
+/// The first few lines, and how many more there are.
+fn few(lines: impl ExactSizeIterator<Item = String>, what: &str) -> Vec<String> {
+    let more = lines.len().saturating_sub(LINES);
+    let mut shown: Vec<String> = lines.take(LINES).collect();
+    if more > 0 {
+        shown.push(format!("... and {more} more {what}; `--json` has all"));
+    }
+    shown
+}
+
 fn as_text(plan: &Plan, forecasts: &[Forecast]) -> String {
     let open = plan.open_runs().len();
+    // forecasts come in the order of their cells
     let reason = |at: usize| {
-        let forecast = forecasts.iter().find(|forecast| forecast.cell == at);
-        forecast.map_or_else(String::new, |forecast| why(forecast.nearest.as_ref()))
+        let forecast = forecasts.binary_search_by_key(&at, |forecast| forecast.cell);
+        forecast.map_or_else(|_| String::new(), |at| why(forecasts[at].nearest.as_ref()))
     };
     let rows: Vec<Vec<String>> = plan
         .cells
         .iter()
+        .take(ROWS)
         .enumerate()
         .map(|(at, cell)| {
             let state = cell.state.as_str().to_owned();
@@ -172,15 +177,22 @@ fn as_text(plan: &Plan, forecasts: &[Forecast]) -> String {
     let width = if told { 5 } else { 4 };
     let rows: Vec<Vec<String>> = rows.into_iter().map(|row| row[..width].to_vec()).collect();
     let table = output::table(&columns[..width], &["seed"], &rows);
-    let mut lines = vec![match plan.open_runs().len() {
+    let cells = plan.cells.len();
+    let mut lines = Vec::new();
+    if cells > rows.len() {
+        lines.push(format!("... and {} more cells; `--json` has all", cells - rows.len()));
+    }
+    lines.push(match open {
         0 => "nothing to train".to_owned(),
-        open => format!("{} to train for {}", counted(open, "run"), counted(rows.len(), "cell")),
-    }];
-    lines.extend(plan.shared.iter().map(|(kind, key, runs)| {
+        open => format!("{} to train for {}", counted(open, "run"), counted(cells, "cell")),
+    });
+    let shared = plan.shared.iter().map(|(kind, key, runs)| {
         format!("{} {}: made once for {runs} runs", kind.as_str(), &key[..8.min(key.len())])
-    }));
-    lines.extend(plan.forks.iter().map(|fork| {
-        let arms: Vec<_> = fork.cells.iter().map(|&at| plan.cells[at].arm.as_str()).collect();
+    });
+    lines.extend(few(shared, "shared stages"));
+    let forks = plan.forks.iter().map(|fork| {
+        let arms = fork.cells.iter().map(|&at| plan.cells[at].arm.clone());
+        let arms = few(arms, "arms");
         let state = if fork.published { "is there already" } else { "trained once" };
         format!(
             "steps {}-{} of {} (seed {}): {state}",
@@ -189,7 +201,8 @@ fn as_text(plan: &Plan, forecasts: &[Forecast]) -> String {
             arms.join(", "),
             plan.cells[fork.cells[0]].seed
         )
-    }));
+    });
+    lines.extend(few(forks, "shared beginnings"));
     if plan.steps_saved() > 0 {
         let (saved, alone) = (plan.steps_saved(), plan.steps_alone());
         let share = saved as f64 / alone as f64 * 100.0;
@@ -202,75 +215,6 @@ fn as_text(plan: &Plan, forecasts: &[Forecast]) -> String {
     format!("{table}\n{}\n", lines.join("\n"))
 }
 
-fn as_json(plan: &Plan, forecasts: &[Forecast], runs: &Path) -> String {
-    let cells: Vec<_> = plan
-        .cells
-        .iter()
-        .enumerate()
-        .map(|(at, cell)| {
-            let nearest = forecasts
-                .iter()
-                .find(|forecast| forecast.cell == at)
-                .and_then(|forecast| forecast.nearest.as_ref());
-            json!({
-                "nearest": nearest.map(|nearest| json!({
-                    "run": nearest.name,
-                    "differs": nearest.differs,
-                    "seconds": nearest.seconds,
-                    "bytes": nearest.bytes,
-                })),
-                "arm": cell.arm,
-                "seed": cell.seed,
-                "uid": cell.spec.uid,
-                "folder": cell.run.relative(runs),
-                "state": cell.state.as_str(),
-                "missing": cell.missing.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
-                "same_as": cell.same_as.as_ref().map(|(arm, seed)| json!({ "arm": arm, "seed": seed })),
-            })
-        })
-        .collect();
-    let shared: Vec<_> = plan
-        .shared
-        .iter()
-        .map(|(kind, key, runs)| json!({ "kind": kind.as_str(), "key": key, "runs": runs }))
-        .collect();
-    let forks: Vec<_> = plan
-        .forks
-        .iter()
-        .map(|fork| {
-            let cells = fork.cells.iter().map(|&at| &plan.cells[at]);
-            json!({
-                "steps": fork.steps,
-                "key": fork.key,
-                "arms": cells.map(|cell| &cell.arm).collect::<Vec<_>>(),
-                "seed": plan.cells[fork.cells[0]].seed,
-                "saves": fork.saves(),
-                "published": fork.published,
-            })
-        })
-        .collect();
-    let cost = cost(plan, forecasts);
-    let whole = json!({
-        "study": plan.study,
-        "cells": cells,
-        "runs_to_train": plan.open_runs().len(),
-        "shared": shared,
-        "forks": forks,
-        "steps_alone": plan.steps_alone(),
-        "steps_saved": plan.steps_saved(),
-        "seconds": cost.seconds,
-        "seconds_saved": cost.saved_seconds,
-        "bytes": cost.bytes,
-        "runs_without_forecast": cost.unknown,
-        "seeds": plan.seeds,
-        "confirm": plan.confirm,
-        "smallest_p": plan.smallest_p(),
-        "seeds_needed": plan.seeds_needed(),
-        "notes": plan.notes,
-    });
-    format!("{whole:#}\n")
-}
-
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::plan::flatten;
 use super::{DONE, output, query, study_file};
 use crate::report::facts::{quoted, utc};
 use crate::report::measure::{bytes, duration};
+use crate::spec::identity::flatten;
 use crate::spec::{Study, settings::Settings};
 use crate::store::query::{Cell, Table, query_with};
 use crate::store::records::RunSpec;

@@ -1,15 +1,16 @@
 //! `dgnet sweep`: train what is missing, tell how it ended, write the report.
 
+use std::io::{BufRead, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::failure::BadInput;
 use super::study_file::StudyArgs;
-use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, output, plan as plan_verb, report};
+use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, looks, output, plan as plan_verb, report};
 use crate::spec::devices::Slots;
 use crate::spec::{Slurm, Study};
 use crate::store::{Db, RunState, gc};
-use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
+use crate::sweep::{CellEnd, Options, Plan, Summary, SweepError, plan, sweep_on};
 
 /// Train everything a study misses, then write its report.
 ///
@@ -22,6 +23,9 @@ use crate::sweep::{CellEnd, Options, Plan, Summary, plan, sweep};
 /// Slurm keeps their order, so everything goes on when this process or its shell is gone; the same command comes
 /// back to it and submits nothing twice. Before its time limit a job saves and goes back into the queue. Ctrl-C
 /// is as above (jobs save and end, waiting ones are cancelled); a terminal that closes ends nothing.
+///
+/// With `seeds: { min: 4, max: 12, stop: decided }`, seeds are added look by look to arms of `confirm` whose
+/// verdict is open; what is added follows from the results alone, also after an interruption.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -30,6 +34,7 @@ Examples:
   dgnet sweep ablations.yaml --only full --only teacher_only
   dgnet sweep ablations.yaml --max-time 8h --max-failures 3
   dgnet sweep ablations.yaml --launcher slurm --detach
+  dgnet sweep grid.yaml --at-most 5000
 
 Exit codes: 0 all done, 1 something broke, 2 bad input, 3 some runs failed or diverged, 130 stopped.")]
 pub struct Args {
@@ -71,6 +76,12 @@ pub struct Args {
     /// (one that computes: eight times as long); `never` waits for ever
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = patience)]
     pub hang_after: Duration,
+    /// Ask before more runs than this are trained; where nobody can be asked, refuse
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    pub at_most: usize,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Do not write the report
     #[arg(long)]
     pub no_report: bool,
@@ -134,14 +145,29 @@ fn patience(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The plan of what was asked for; runs of states that `--retry` names are open again.
-fn planned(args: &Args, study: &Study, runs: &Path) -> anyhow::Result<Plan> {
-    let mut found = plan(study, runs)?;
-    if !args.only.is_empty() {
-        found = found.only_arms(&args.only)?;
+/// The plan of what was asked for.
+fn planned(args: &Args, study: &Study, runs: &Path) -> Result<Plan, SweepError> {
+    let found = plan(study, runs)?;
+    if args.only.is_empty() { Ok(found) } else { found.only_arms(&args.only) }
+}
+
+/// Asks before a grid that exploded is trained.
+fn asked(args: &Args, open: usize) -> anyhow::Result<bool> {
+    if args.yes || open <= args.at_most {
+        return Ok(true);
     }
-    let again = args.retry.contains(&Retry::Diverged);
-    Ok(if again { found.retry_diverged(runs) } else { found })
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        return Err(BadInput(format!(
+            "{open} runs would be trained, more than {}, and nobody is there to be asked\n  hint: `dgnet plan` shows them; `--yes` or `--at-most {open}` trains them",
+            args.at_most
+        ))
+        .into());
+    }
+    output::talk(&format!("train {open} runs? [y/N]"));
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// What jobs ask of Slurm, where it is to make them.
@@ -162,7 +188,14 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
     // before it is looked at what is there, so that it stays
     let _in_use = gc::in_use(runs)?;
-    let plan = planned(args, &study, runs)?;
+    let mut plan = planned(args, &study, runs)?;
+    if args.retry.contains(&Retry::Diverged) {
+        plan = plan.retry_diverged(runs);
+    }
+    if !asked(args, plan.open_runs().len())? {
+        output::data("nothing was trained\n")?;
+        return Ok(DONE);
+    }
     if !plan.open_runs().is_empty() {
         for remark in plan_verb::remarks(&plan) {
             output::talk(&remark);
@@ -179,8 +212,10 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         slurm: slurm(args, &study)?,
         detach: args.detach,
     };
-    let summary = sweep(&plan, runs, &options)?;
-    tell(&plan.study, &summary)?;
+    let again = || planned(args, &study, runs);
+    let next = |plan: &Plan| looks::said(plan).into_iter().for_each(|line| output::talk(&line));
+    let summary = sweep_on(plan, again, runs, &options, next)?;
+    tell(&study.name, &summary)?;
     if let Some(reason) = summary.stopped.as_ref().filter(|_| !summary.no_room) {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
     }
@@ -201,9 +236,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     }
     if !args.no_report {
         if summary.indexed {
-            let out = report::folder(args.out.as_deref(), &plan.study);
-            let page = report::fresh(&summary, &out, runs, &plan.study).map_or_else(
-                || crate::report::write(&Db::file(runs), &plan.study, &out, false),
+            let out = report::folder(args.out.as_deref(), &study.name);
+            let page = report::fresh(&summary, &out, runs, &study.name).map_or_else(
+                || crate::report::write(&Db::file(runs), &study.name, &out, false),
                 Ok,
             )?;
             output::data(&format!("report: {}\n", page.display()))?;

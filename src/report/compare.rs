@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::frames::Frames;
+use super::looks;
 use super::measure::Measure;
 use crate::stats::{self, Family, Interval, Paired, Verdict};
 use crate::store::rows::{CellRow, StudyData};
@@ -101,7 +102,11 @@ pub fn compare(data: &StudyData, frames: &Frames, primary: &Measure) -> Vec<Comp
             }
         })
         .collect();
-    decide(&mut arms, data.study.equal_within, primary.higher != Some(false));
+    let higher = primary.higher != Some(false);
+    decide(&mut arms, data.study.equal_within, higher);
+    if let Some(adaptive) = data.study.adaptive {
+        looks::decide(&mut arms, adaptive, data.study.equal_within, higher);
+    }
     arms
 }
 

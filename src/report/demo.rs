@@ -73,6 +73,7 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
                 .into_iter()
                 .skip(usize::from(arms.len() < 2))
                 .collect(),
+            adaptive: None,
             file: "experiments/ablations.yaml".into(),
             source: "study: ablations\nextends: base/small.yaml\nseeds: 3\nprimary: mAP\n".into(),
         },

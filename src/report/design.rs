@@ -40,7 +40,7 @@ pub struct Factor {
     pub other: String,
 }
 
-/// Every combination of two-level settings.
+/// Two-level settings, in every combination or in a regular fraction of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Factors {
     /// The settings.
@@ -51,8 +51,10 @@ pub struct Factors {
 
 /// Fewest levels of a response curve; two are a comparison, which the forest chart shows.
 const LEVELS: usize = 3;
-/// Most factors of a design.
+/// Most factors of a full design.
 const FACTORS: usize = 6;
+/// Most factors of a fraction.
+const FRACTION_FACTORS: usize = 9;
 /// Least share of the cells of a grid that have an arm.
 const FILLED: f64 = 0.6;
 
@@ -202,6 +204,48 @@ pub fn factors(data: &StudyData) -> Option<Factors> {
     })
 }
 
+/// The fraction of a two-level design that the arms around the baseline are: of the settings that have one
+/// other value in all arms, those arms that change nothing else.
+#[must_use]
+pub fn fraction(data: &StudyData) -> Option<Factors> {
+    let varied = varied(data);
+    let base = data.arms.iter().position(|arm| arm.name == data.study.baseline)?;
+    let changed = |place: usize, key: &str| varied[key][place] != varied[key][base];
+    let factors: Vec<Factor> = varied
+        .iter()
+        .filter_map(|(key, values)| {
+            let others: BTreeSet<&str> =
+                values.iter().copied().filter(|value| *value != values[base]).collect();
+            let mut others = others.into_iter();
+            let (other, more) = (others.next()?, others.next());
+            // what a single arm changes belongs to that arm
+            let arms = values.iter().filter(|value| **value == other).count();
+            (more.is_none() && arms > 1).then(|| Factor {
+                key: (*key).to_owned(),
+                baseline: values[base].to_owned(),
+                other: other.to_owned(),
+            })
+        })
+        .collect();
+    if !(3..=FRACTION_FACTORS).contains(&factors.len()) {
+        return None;
+    }
+    let inside = |place: &usize| {
+        let mut keys = varied.keys().filter(|key| changed(*place, key));
+        keys.all(|key| factors.iter().any(|factor| factor.key == **key))
+    };
+    let levels = |place: usize| -> (Vec<bool>, usize) {
+        (factors.iter().map(|factor| changed(place, &factor.key)).collect(), place)
+    };
+    let mut arms: Vec<(Vec<bool>, usize)> =
+        (0..data.arms.len()).filter(inside).map(levels).collect();
+    // an arm beside the design that changes one setting, such as one left out, is not of it
+    if !arms.len().is_power_of_two() {
+        arms.retain(|(levels, _)| levels.iter().filter(|on| **on).count() != 1);
+    }
+    Some(Factors { factors, arms })
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -252,6 +296,22 @@ mod tests {
         let design = factors(&data).unwrap();
         assert_eq!(design.factors.len(), 2);
         assert_eq!(design.arms[0], (vec![false, false], 0));
+    }
+
+    #[test]
+    fn a_fraction_is_found_around_the_baseline() {
+        // half of three settings, an arm of its own beside them
+        let data = with(&[
+            ("full", &[]),
+            ("pf", &[("loss.lambda_prim", "0"), ("loss.lambda_fine", "0")]),
+            ("pi", &[("loss.lambda_prim", "0"), ("loss.lambda_id", "0")]),
+            ("fi", &[("loss.lambda_fine", "0"), ("loss.lambda_id", "0")]),
+            ("rgb", &[("structure.input", "\"rgb\"")]),
+        ]);
+        assert!(factors(&data).is_none());
+        let design = fraction(&data).unwrap();
+        assert_eq!((design.factors.len(), design.arms.len()), (3, 4));
+        assert_eq!(design.arms[0], (vec![false; 3], 0));
     }
 
     #[test]

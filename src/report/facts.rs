@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::compare::{Compared, NOT_BEGUN, strangers};
+use super::looks;
 use super::measure::{Measure, bytes, count, duration, list, number};
 use crate::stats;
 use crate::store::rows::{CellRow, StudyData};
@@ -105,6 +106,8 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
         seeds.dedup();
         seeds.len()
     };
+    let least = data.study.adaptive.filter(|adaptive| adaptive.min < seeds);
+    let least = least.map_or(String::new(), |adaptive| format!("{} to ", adaptive.min));
     let mut runs = vec![format!("{} of {total} done", in_state("done"))];
     for state in ["diverged", "failed", "running", "interrupted", "stale"] {
         match in_state(state) {
@@ -117,7 +120,7 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
     vec![
         fact(
             "Arms and seeds",
-            format!("{} \u{d7} {}", count(data.arms.len(), "arm"), count(seeds, "seed")),
+            format!("{} \u{d7} {least}{}", count(data.arms.len(), "arm"), count(seeds, "seed")),
         ),
         fact("Runs", runs.join(", ")),
         fact("Decides", format!("{} at the last step{comma}{direction}", primary.title())),
@@ -158,6 +161,10 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
     let declared = match family {
         0 => "No comparison was declared in advance, so all are exploratory and uncorrected."
             .to_owned(),
+        _ if data.study.adaptive.is_some() => format!(
+            "Declared in advance and corrected by Holm: {}; the others are exploratory and uncorrected.",
+            list(&confirmed),
+        ),
         n => format!(
             "Declared in advance and corrected by Holm: {} (can be decided from {} on); the others are exploratory and uncorrected.",
             list(&confirmed),
@@ -166,6 +173,7 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
     };
     if arms.len() > 1 {
         conditions.push(declared);
+        conditions.extend(data.study.adaptive.map(looks::told));
     }
     let diverged: usize = arms.iter().map(Compared::diverged).sum();
     if diverged > 0 {

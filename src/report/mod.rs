@@ -8,6 +8,7 @@ pub mod design;
 pub mod facts;
 pub mod figures;
 pub mod frames;
+mod looks;
 pub mod measure;
 pub mod notes;
 pub mod page;

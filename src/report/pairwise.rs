@@ -173,6 +173,7 @@ fn sentences(
     differ: BTreeMap<String, String>,
     differences: Vec<f64>,
 ) -> Vec<String> {
+    let adaptive = study.adaptive.is_some();
     let arm = |side: &Side, overrides| ArmRow {
         name: side.name.clone(),
         label: side.name.clone(),
@@ -223,6 +224,12 @@ fn sentences(
     if told.band <= 0.0 {
         sentences.push(
             "Nothing says which differences of this metric do not matter, so equality cannot be found: give `--equal-within`."
+                .to_owned(),
+        );
+    }
+    if adaptive && told.estimate.as_ref().is_some_and(|e| e.n > 1) {
+        sentences.push(
+            "Seeds were added while a verdict was open, which this interval knows nothing of: the report's does."
                 .to_owned(),
         );
     }

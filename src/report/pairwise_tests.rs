@@ -47,7 +47,7 @@ impl Lab {
                 let uid = format!("{:08x}", blake(name, place, seed));
                 let mut spec = spec(name, arm, seed, &uid);
                 spec.stages.data = data.into();
-                spec.settings.loss.lambda_prim = place as f64;
+                std::sync::Arc::make_mut(&mut spec.settings).loss.lambda_prim = place as f64;
                 self.run(&spec, EndState::Done, *value, &queries(*value, 30));
                 record.cells.push(CellRecord { arm: (*arm).into(), seed, uid: spec.uid });
             }

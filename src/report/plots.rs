@@ -3,6 +3,8 @@
 
 mod designs;
 
+pub use designs::FRACTION;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::assets::PUBLISHED;
 use super::facts::Fact;
 use super::page::{chart, prose};
-use super::plots::{Figure, Place};
+use super::plots::{FRACTION, Figure, Place};
 use super::shown;
 use super::view::{ArmView, Report};
 
@@ -146,7 +146,13 @@ fn design(report: &Report) -> Markup {
             figure.wide {
                 (chart(figure))
                 figcaption {
-                    "Every combination of these settings was trained. A row is the mean over all of them of what the change "
+                    @if figure.title == FRACTION {
+                        "A regular fraction of the combinations of these settings was trained. A row estimates the effect together with "
+                        "what stands in brackets, and with interactions of more settings: they cannot be told apart. "
+                    } @else {
+                        "Every combination of these settings was trained. "
+                    }
+                    "A row is the mean over all of them of what the change "
                     "does; an interaction (\u{d7}) is half of how much one change depends on the other. Lines: 95 % and 90 % t intervals "
                     "over seeds, uncorrected."
                 }
@@ -361,6 +367,14 @@ fn method(report: &Report) -> Markup {
             "for exploratory ones, when the 95 % t interval leaves zero out; else it is " em { "inconclusive" }
             ". The seeds then needed follow from the band and the spread of the pairs, not from the effect seen: with so many, "
             "arms that do not differ are found equal in 80 of 100 studies."
+        }
+        @if report.adaptive {
+            p {
+                "Of comparisons declared in advance, seeds were added only while they were open. Their p is that of the paired t test, "
+                "divided by the share of the error rate that its look may spend, the smallest so far, and corrected by Holm; their intervals "
+                "are repeated ones, wider than those of one look, and the band is compared with one of twice the spent rate. So all looks "
+                "together err as rarely as one would (Lan and DeMets 1983; Jennison and Turnbull 1989)."
+            }
         }
         p {
             "A metric counts with its value at the last step, never its best. Diverged runs stay in the pairs as the worst possible value; "

@@ -495,3 +495,36 @@ fn look() {
             .unwrap();
     }
 }
+
+#[test]
+fn a_study_whose_seeds_were_added_decides_look_by_look() {
+    let mut data = study(&ARMS, 12);
+    let usual = build(&data).unwrap();
+    data.study.adaptive = Some(crate::spec::Adaptive { min: 4, max: 12 });
+    // the sweep stopped after the first look: the declared arm and the baseline have four seeds
+    let open = |data: &StudyData| build(data).unwrap();
+    let report = open(&data);
+    let last = report.arms.last().unwrap();
+    assert_eq!((last.verdict.as_str(), last.raw.pairs), ("worse", 4), "{last:?}");
+    assert_eq!(last.p_note, "Holm, all looks");
+    // a look on four pairs spends an eighth of the error rate, so its interval is wider
+    let (low, high) = last.raw.difference_interval.unwrap();
+    data.study.adaptive = None;
+    data.cells.retain(|cell| cell.seed <= 4);
+    let fixed = build(&data).unwrap().arms.last().unwrap().raw.difference_interval.unwrap();
+    assert!(low < fixed.0 && fixed.1 < high, "{low} {high} {fixed:?}");
+    let told = report.conditions.join(" ");
+    assert!(told.contains("looks at 4, 6, 8, 10 and 12 pairs"), "{told}");
+    assert!(told.contains("99.38 %") && told.contains("97.50 %"), "{told}");
+    assert!(!usual.conditions.join(" ").contains("looks at"));
+    // exploratory arms are judged as ever
+    assert_eq!(report.arms[1].p_note, "exploratory");
+}
+
+#[test]
+fn before_the_first_look_nothing_is_decided() {
+    let mut data = study(&ARMS, 3);
+    data.study.adaptive = Some(crate::spec::Adaptive { min: 4, max: 12 });
+    let report = build(&data).unwrap();
+    assert_eq!(report.arms.last().unwrap().verdict, "inconclusive");
+}

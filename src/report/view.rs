@@ -72,6 +72,8 @@ pub struct Report {
     pub provenance: Vec<Fact>,
     /// The study file.
     pub source: String,
+    /// Whether seeds were added while a verdict was open.
+    pub adaptive: bool,
 }
 
 /// A row of the table of arms.
@@ -206,6 +208,7 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         runs: facts::runs(data),
         provenance: facts::provenance(data),
         source: data.study.source.clone(),
+        adaptive: data.study.adaptive.is_some(),
     })
 }
 
@@ -265,6 +268,7 @@ fn arm_view(
         p: p.map_or(String::new(), p_value),
         p_note: match (arm.is_baseline || p.is_none(), arm.in_family) {
             (true, _) => String::new(),
+            (_, true) if speaker.study.adaptive.is_some() => "Holm, all looks".to_owned(),
             (_, true) => format!("Holm{drawn}"),
             _ => format!("exploratory{drawn}"),
         },

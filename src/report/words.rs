@@ -250,7 +250,8 @@ impl Speaker<'_> {
             })
             .collect();
         let family = self.study.confirm.len();
-        let floor = if family > 0 && open.iter().any(|a| a.in_family) {
+        let adaptive = self.study.adaptive.is_some();
+        let floor = if family > 0 && !adaptive && open.iter().any(|a| a.in_family) {
             let needed = stats::seeds_for_family(family, stats::verdict::ALPHA);
             format!(", and the corrected family of {family} takes at least {needed}")
         } else {
@@ -288,8 +289,9 @@ impl Speaker<'_> {
         let interval = self.interval("95 % interval", pairs.t95);
         let strict = arm.in_family && pairs.t95.is_some_and(|i| i.excludes_zero());
         let why = if strict {
+            let test = if self.study.adaptive.is_some() { "corrected" } else { "exact" };
             format!(
-                "; the interval leaves zero out, but the exact test over {} does not (p = {})",
+                "; the interval leaves zero out, but the {test} test over {} does not (p = {})",
                 count(self.study.confirm.len(), "confirmed comparison"),
                 p_value(arm.p_holm.unwrap_or(1.0)),
             )

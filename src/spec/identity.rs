@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::Value as Json;
 
+use super::differences;
 use super::settings::{
     Appearance, CodeSchedule, Data, Decoder, Device, Discriminator, Drawn, Eval, Feeding, Gan,
     Image, Loss, Mode, Pictures, Precision, Settings, Structure, StructureInput, Teacher,
@@ -190,18 +191,40 @@ fn ramps(loss: &mut Loss) {
 
 /// Identity of a run: 64 hex digits over active settings, seed, data and recipe.
 pub fn run_uid(settings: &Settings, seed: u64, data_key: &str) -> String {
+    run_uid_of(&with_contents(active(settings)), seed, data_key)
+}
+
+fn run_uid_of(mine: &Settings, seed: u64, data_key: &str) -> String {
+    hash_text("run", &trained(mine, seed, data_key, ""))
+}
+
+/// Identity and keys at once, for many runs.
+pub fn run_keys(settings: &Settings, seed: u64, data_key: &str) -> (String, Keys) {
     let mine = with_contents(active(settings));
-    hash("run", &json!({ "settings": differences(&mine), "seed": seed, "data": data_key }))
+    let uid = run_uid_of(&mine, seed, data_key);
+    (uid, stage_keys_of(settings, mine, seed, data_key))
+}
+
+/// What a training is made from, with `more` entries.
+fn trained(settings: &Settings, seed: u64, data_key: &str, more: &str) -> String {
+    let (settings, data) = (differences::text(settings), quoted(data_key));
+    format!("{{\"settings\":{settings},\"seed\":{seed},\"data\":{data}{more}}}")
+}
+
+/// A text as JSON.
+fn quoted(text: &str) -> String {
+    Json::from(text).to_string()
 }
 
 /// Keys of the stages that a run consists of; `data_key` is [`drawn_key`] or a folder's fingerprint.
 pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
-    let mut mine = with_contents(active(settings));
-    let short = |kind: &str, input: &Json| hash(kind, input)[..32].to_owned();
+    stage_keys_of(settings, with_contents(active(settings)), seed, data_key)
+}
+
+fn stage_keys_of(settings: &Settings, mut mine: Settings, seed: u64, data_key: &str) -> Keys {
+    let short = |kind: &str, input: &str| hash_text(kind, input)[..32].to_owned();
     let teacher = if asks_teacher(&mine) && mine.teacher.source == TeacherSource::Train {
-        let trained = teacher_part(&mine);
-        let input = json!({ "settings": differences(&trained), "seed": seed, "data": data_key });
-        short("teacher", &input)
+        short("teacher", &trained(&teacher_part(&mine), seed, data_key, ""))
     } else {
         String::new()
     };
@@ -210,22 +233,26 @@ pub fn stage_keys(settings: &Settings, seed: u64, data_key: &str) -> Keys {
     let training = if mine.train.mode == Mode::TeacherOnly && !teacher.is_empty() {
         teacher.clone()
     } else {
-        let mut trained = Settings { eval: on_the_way(&mine.eval), ..mine.clone() };
+        let mut part = Settings { eval: on_the_way(&mine.eval), ..mine.clone() };
         // a guard: whoever passes it is trained alike
-        trained.teacher.min_accuracy = Teacher::default().min_accuracy;
-        let settings = differences(&trained);
-        let input =
-            json!({ "settings": settings, "seed": seed, "data": data_key, "teacher": teacher });
-        short("training", &input)
+        part.teacher.min_accuracy = Teacher::default().min_accuracy;
+        let teacher = format!(",\"teacher\":{}", quoted(&teacher));
+        short("training", &trained(&part, seed, data_key, &teacher))
     };
     // ranked lists are shown as the evaluation ranks them
     let ranking = if pictures.ranked > 0 { as_ranked(&mine.eval) } else { Eval::default() };
     let shown = Settings { pictures, eval: ranking, ..Settings::default() };
     let eval = Settings { eval: mine.eval, ..Settings::default() };
     let after = |kind: &str, settings: &Settings| {
-        let input = json!({ "training": training, "data": data_key, "finish": FINISH_VERSION,
-                            "settings": differences(settings) });
-        short(kind, &input)
+        let (training, data) = (quoted(&training), quoted(data_key));
+        let settings = differences::text(settings);
+        let finish = FINISH_VERSION;
+        short(
+            kind,
+            &format!(
+                "{{\"training\":{training},\"data\":{data},\"finish\":{finish},\"settings\":{settings}}}"
+            ),
+        )
     };
     Keys {
         data: data_key.to_owned(),
@@ -294,49 +321,36 @@ fn teacher_part(active: &Settings) -> Settings {
 pub fn drawn_key(drawn: &Drawn) -> String {
     let data = Data { path: None, drawn: drawn.clone() };
     let settings = Settings { data, ..Settings::default() };
-    hash("data", &differences(&settings))[..32].to_owned()
+    hash_text("data", &differences::text(&settings))[..32].to_owned()
 }
 
-/// Settings as text that is equal exactly when they are; for comparing, not for keys.
-pub(crate) fn as_text(settings: &Settings) -> String {
-    serde_json::to_string(settings).unwrap_or_default()
+/// A hash that is equal exactly where settings are; for comparing, not for keys.
+pub(crate) fn comparable(settings: &Settings) -> [u8; 32] {
+    *blake3::hash(differences::text(settings).as_bytes()).as_bytes()
 }
 
-/// [`differences`] as text.
-pub(super) fn difference_text(settings: &Settings) -> String {
-    differences(settings).to_string()
-}
-
-/// What differs from the defaults, names in order. Defaults are left out, so a new setting whose
-/// default is the old behaviour forks no identity; a changed default must raise [`RECIPE_VERSION`].
-fn differences(settings: &Settings) -> Json {
-    static USUAL: OnceLock<Json> = OnceLock::new();
-    let tree = |settings: &Settings| serde_json::to_value(settings).unwrap_or(Json::Null);
-    let usual = USUAL.get_or_init(|| tree(&Settings::default()));
-    subtract(tree(settings), usual).unwrap_or_else(|| Json::Object(Map::new()))
-}
-
-fn subtract(mine: Json, usual: &Json) -> Option<Json> {
-    match (mine, usual) {
-        (Json::Object(mine), Json::Object(usual)) => {
-            let sorted: BTreeMap<String, Json> = mine
-                .into_iter()
-                .filter_map(|(key, value)| {
-                    let rest = subtract(value, usual.get(&key).unwrap_or(&Json::Null))?;
-                    Some((key, rest))
-                })
-                .collect();
-            (!sorted.is_empty()).then(|| Json::Object(sorted.into_iter().collect()))
+/// A map of settings as dotted names and values.
+pub(crate) fn flatten(name: &str, value: &Json, out: &mut Vec<(String, Json)>) {
+    match value {
+        Json::Object(map) => {
+            for (key, inner) in map {
+                let dotted = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                flatten(&dotted, inner, out);
+            }
         }
-        (mine, usual) => (mine != *usual).then_some(mine),
+        value => out.push((name.to_owned(), value.clone())),
     }
 }
 
 /// 64 hex digits over the kind of thing, the recipe and what goes in.
 pub(super) fn hash(kind: &str, input: &Json) -> String {
+    hash_text(kind, &input.to_string())
+}
+
+fn hash_text(kind: &str, input: &str) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(format!("dgnet {kind} {RECIPE_VERSION}\n").as_bytes());
-    hasher.update(input.to_string().as_bytes());
+    hasher.update(input.as_bytes());
     hasher.finalize().to_hex().to_string()
 }
 

@@ -1,7 +1,9 @@
 //! What an experiment is, as plain data: study files, their settings, resolution, validation and
 //! identity. Reads YAML and nothing else; tensors, databases and the command line never appear here.
 
+mod adaptive;
 pub mod devices;
+mod differences;
 pub mod error;
 mod fields;
 pub mod identity;
@@ -21,6 +23,7 @@ mod vary;
 mod written;
 mod yaml;
 
+pub use adaptive::Adaptive;
 pub use error::SpecError;
 pub use settings::Settings;
 pub use slurm::Slurm;

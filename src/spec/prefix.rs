@@ -1,9 +1,14 @@
 //! How long two trainings are the same training: until which step their schedules, batches and losses
 //! agree, derived from the resolved settings. Pure; who trains the common part is the sweep's business.
 
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
+use std::rc::Rc;
+
 use serde_json::json;
 
-use super::identity::{active, difference_text, generator_key, hash, on_the_way, with_contents};
+use super::differences;
+use super::identity::{active, generator_key, hash, on_the_way, with_contents};
 use super::settings::{Discriminator, Loss, Pictures, Settings, Teacher, Train};
 use super::step_plan::StepPlan;
 
@@ -12,8 +17,8 @@ use super::step_plan::StepPlan;
 pub struct Course {
     settings: Settings,
     /// Equal for two courses that begin with the same weights and see the same batches.
-    begin: String,
-    teacher: String,
+    begin: Rc<str>,
+    teacher: Rc<str>,
 }
 
 /// What a step depends on that may change from step to step.
@@ -29,7 +34,10 @@ impl Course {
     #[must_use]
     pub fn new(settings: &Settings, seed: u64, data_key: &str, teacher: &str) -> Self {
         // What may change from step to step is compared step by step; everything else must be equal.
-        let mut fixed = with_contents(active(settings));
+        let lines = settings.train.log_every;
+        let painter = generator_key(settings, seed, data_key);
+        let settings = active(settings);
+        let mut fixed = with_contents(settings.clone());
         let usual = Teacher::default();
         let asked =
             Teacher { labels: usual.labels, batch_norm: usual.batch_norm, ..fixed.teacher.clone() };
@@ -51,10 +59,9 @@ impl Course {
             ..fixed.train
         };
         // The common part is written down once, with the lines of whoever trains it.
-        let lines = settings.train.log_every;
-        let painter = generator_key(settings, seed, data_key);
-        let begin = json!([difference_text(&fixed), seed, data_key, lines, painter]).to_string();
-        Self { settings: active(settings), begin, teacher }
+        let fixed = differences::text(&fixed);
+        let begin = json!([fixed, seed, data_key, lines, painter]).to_string();
+        Self { settings, begin: begin.into(), teacher: teacher.into() }
     }
 
     /// The last step after which this training may be left to others: one before its end, since the end
@@ -80,10 +87,33 @@ impl Course {
         Moment { plan, teacher: if asked { &self.teacher } else { "" } }
     }
 
+    /// The same course with texts shared with others that have them too: a grid has few.
+    #[must_use]
+    pub fn sharing(mut self, texts: &mut BTreeSet<Rc<str>>) -> Self {
+        for text in [&mut self.begin, &mut self.teacher] {
+            match texts.get(text) {
+                Some(known) => *text = Rc::clone(known),
+                None => _ = texts.insert(Rc::clone(text)),
+            }
+        }
+        self
+    }
+
+    /// The first step after `step` whose moment may be another one.
+    fn constant_until(&self, step: u64) -> u64 {
+        StepPlan::constant_until(&self.settings, step)
+    }
+
+    /// Steps before `steps` between which nothing changes, from 0.
+    fn changes_before(&self, steps: u64) -> impl Iterator<Item = u64> {
+        std::iter::successors(Some(0), |step| Some(self.constant_until(*step)))
+            .take_while(move |step| *step < steps)
+    }
+
     /// Whether the steps before `steps` ask the teacher.
     #[must_use]
     pub fn asks_teacher_before(&self, steps: u64) -> bool {
-        (0..steps).any(|step| !self.moment(step).teacher.is_empty())
+        self.changes_before(steps).any(|step| !self.moment(step).teacher.is_empty())
     }
 
     /// Key of the training up to `steps`: equal for two courses that agree so far, 32 hex digits.
@@ -91,7 +121,7 @@ impl Course {
     pub fn key(&self, steps: u64) -> String {
         // Schedules are constant for long stretches: each is written once, with the step it begins at.
         let mut changes: Vec<(u64, Moment)> = Vec::new();
-        for step in 0..steps {
+        for step in self.changes_before(steps) {
             let moment = self.moment(step);
             if changes.last().is_none_or(|(_, last)| *last != moment) {
                 changes.push((step, moment));
@@ -119,17 +149,27 @@ pub struct Shared {
 #[must_use]
 pub fn shared(courses: &[Course]) -> Vec<Shared> {
     let mut found = Vec::new();
-    let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
-    for (at, course) in courses.iter().enumerate() {
-        match groups.iter_mut().find(|(begin, _)| *begin == course.begin) {
-            Some((_, members)) => members.push(at),
-            None => groups.push((&course.begin, vec![at])),
-        }
-    }
-    for (_, members) in groups {
+    for members in grouped(0..courses.len(), |at| Rc::clone(&courses[at].begin)) {
         split(courses, members, 0, None, &mut found);
     }
     found
+}
+
+/// Members that have the same key, in the order in which keys first come.
+fn grouped<K: Hash + Eq>(
+    members: impl Iterator<Item = usize>,
+    key: impl Fn(usize) -> K,
+) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut known: HashMap<K, usize> = HashMap::new();
+    for at in members {
+        let group = *known.entry(key(at)).or_insert(groups.len());
+        if group == groups.len() {
+            groups.push(Vec::new());
+        }
+        groups[group].push(at);
+    }
+    groups
 }
 
 /// Follows `members`, which agree until `from`, to where they part.
@@ -145,28 +185,25 @@ fn split(
         return;
     };
     let limit = members.iter().map(|&at| courses[at].limit()).min().unwrap_or(0);
-    let parts = |&step: &u64| {
-        let moment = courses[first].moment(step);
-        others.iter().any(|&at| courses[at].moment(step) != moment)
-    };
-    let until = (from..limit).find(parts).unwrap_or(limit);
+    // while no schedule moves, members that agree go on agreeing
+    let mut until = from;
+    while until < limit {
+        let moment = courses[first].moment(until);
+        if others.iter().any(|&at| courses[at].moment(until) != moment) {
+            break;
+        }
+        let still = members.iter().map(|&at| courses[at].constant_until(until)).min();
+        until = still.unwrap_or(limit).min(limit);
+    }
     let after = if (until - after.map_or(0, |at: usize| found[at].steps)) * 20 > limit {
         found.push(Shared { steps: until, courses: members.clone(), after });
         Some(found.len() - 1)
     } else {
         after
     };
-    let mut groups: Vec<Vec<usize>> = Vec::new();
-    for at in members {
-        if courses[at].limit() <= until {
-            continue;
-        }
-        let moment = courses[at].moment(until);
-        match groups.iter_mut().find(|group| courses[group[0]].moment(until) == moment) {
-            Some(group) => group.push(at),
-            None => groups.push(vec![at]),
-        }
-    }
+    let going_on = members.into_iter().filter(|&at| courses[at].limit() > until);
+    // a moment as text is equal exactly where the moment is: floats are written out in full
+    let groups = grouped(going_on, |at| format!("{:?}", courses[at].moment(until)));
     for group in groups {
         split(courses, group, until, after, found);
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::error::SpecError;
@@ -155,7 +156,7 @@ impl Base {
             for layer in layers {
                 put(&mut tree, &section, layer);
             }
-            read_section(&mut settings, &section, tree).map_err(|error| {
+            read_section(&mut settings, &section, &tree).map_err(|error| {
                 // `fields` has checked every value, so this is a mistake of ours; it still says where.
                 let name = format!("{section}.{}", error.path());
                 let stated = layers.iter().rev().find_map(|layer| layer.get(&name));
@@ -171,9 +172,13 @@ impl Base {
 
 type Unfit = serde_path_to_error::Error<serde_json::Error>;
 
+/// A section; the path to what does not fit is looked for only where something does not.
+fn read<T: DeserializeOwned>(tree: &Json) -> Result<T, Unfit> {
+    T::deserialize(tree).or_else(|_| serde_path_to_error::deserialize(tree))
+}
+
 /// Replaces one section of the settings.
-fn read_section(settings: &mut Settings, section: &str, tree: Json) -> Result<(), Unfit> {
-    use serde_path_to_error::deserialize as read;
+fn read_section(settings: &mut Settings, section: &str, tree: &Json) -> Result<(), Unfit> {
     match section {
         "data" => settings.data = read(tree)?,
         "image" => settings.image = read(tree)?,
@@ -284,7 +289,7 @@ mod tests {
         sections.dedup();
         for section in sections {
             // Nothing of a map fits an empty list, so a section that is read must refuse it.
-            let refused = read_section(&mut Settings::default(), section, Json::from(true));
+            let refused = read_section(&mut Settings::default(), section, &Json::from(true));
             assert!(refused.is_err(), "{section}");
         }
     }

@@ -22,7 +22,8 @@ struct StudyKeys {
     question: Option<String>,
     /// A base file with settings, relative to this file.
     extends: Option<String>,
-    /// A count (3 means 1, 2, 3) or a list of distinct seeds; 3 by default.
+    /// A count (3 means 1, 2, 3), a list of distinct seeds, or bounds between which seeds are added while
+    /// a verdict of `confirm` is open; 3 by default.
     seeds: Option<Seeds>,
     /// The metric that decides, at the last step; mAP by default.
     primary: Option<String>,
@@ -90,8 +91,8 @@ struct Rule {
     add_one_in: Option<Vec<Json>>,
     /// An arm without each two of them.
     pairs: Option<Vec<Json>>,
-    /// An arm for every way to leave some of them out.
-    factorial: Option<Vec<Json>>,
+    /// An arm for every way to leave some of them out, or a fraction of them that still tells them apart.
+    factorial: Option<Factorial>,
     /// Combinations to leave out: all with these values.
     exclude: Option<Json>,
     /// Axis -> { other setting: value }: the axis varies only there.
@@ -100,6 +101,29 @@ struct Rule {
     include: Option<Json>,
     /// Put before the names of the arms.
     prefix: Option<String>,
+}
+
+/// Settings of a factorial design.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Factorial {
+    /// All combinations.
+    Full(Vec<Json>),
+    /// A fraction with minimum aberration.
+    Fraction(FractionOf),
+}
+
+/// A fraction of a factorial design.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct FractionOf {
+    /// Settings (or { setting: value that is off }).
+    settings: Vec<Json>,
+    /// 1/2, 1/4, 1/8, ...
+    #[schemars(regex(pattern = r"^1/(2|4|8|16|32|64)$"))]
+    fraction: Option<String>,
 }
 
 /// Seeds as written.
@@ -111,6 +135,32 @@ enum Seeds {
     Count(#[schemars(range(min = 1, max = 10_000))] u32),
     /// A list.
     List(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<u64>),
+    /// Seeds 1 to `min` at first, up to 1 to `max` where a verdict is open.
+    Adaptive(AdaptiveSeeds),
+}
+
+/// Bounds of seeds that are added as needed.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used; `adaptive` reads the keys with their places")]
+struct AdaptiveSeeds {
+    /// Seeds of every arm.
+    #[schemars(range(min = 2, max = 64))]
+    min: u32,
+    /// Seeds of an arm that stays undecided.
+    #[schemars(range(min = 2, max = 64))]
+    max: u32,
+    /// When an arm gets no more seeds: once its verdict is in.
+    stop: Option<Stop>,
+}
+
+/// When to stop adding seeds.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(dead_code, reason = "only its schema is used")]
+enum Stop {
+    /// The arm is worse, better, or makes no difference that matters.
+    Decided,
 }
 
 /// Devices as written.

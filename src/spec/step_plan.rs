@@ -75,6 +75,20 @@ pub fn decay(step: u64, decay_at: &[u64]) -> f64 {
 }
 
 impl StepPlan {
+    /// The first step after `step` whose plan may be another one: until then nothing ramps or decays.
+    #[must_use]
+    pub fn constant_until(settings: &Settings, step: u64) -> u64 {
+        let (loss, decay_at) = (&settings.loss, &settings.train.decay_at);
+        let start = loss.ramp_start;
+        let risen = start.saturating_add(loss.ramp_steps.max(loss.ramp_steps_code));
+        let ramp = match step {
+            step if step < start => start,
+            step if step < risen => step + 1,
+            _ => u64::MAX,
+        };
+        decay_at.iter().copied().filter(|at| *at > step).fold(ramp, u64::min)
+    }
+
     /// The plan of `step` (from 0).
     #[must_use]
     pub fn at(settings: &Settings, step: u64) -> Self {
@@ -153,5 +167,31 @@ mod tests {
         other.loss.lambda_fine = 1.0;
         assert_eq!(StepPlan::at(&full, 29_999), StepPlan::at(&other, 29_999));
         assert_ne!(StepPlan::at(&full, 30_001), StepPlan::at(&other, 30_001));
+    }
+
+    #[test]
+    fn a_plan_stays_as_it_is_for_as_long_as_promised() {
+        let mut settings = Settings::default();
+        settings.train.steps = 60;
+        for (start, ramp, code, decay_at) in [
+            (10, 5, 8, vec![12, 40]),
+            (0, 0, 0, vec![]),
+            (10, 0, 3, vec![10]),
+            (50, 100, 1, vec![1, 2, 59]),
+        ] {
+            settings.loss.ramp_start = start;
+            settings.loss.ramp_steps = ramp;
+            settings.loss.ramp_steps_code = code;
+            settings.train.decay_at = decay_at;
+            let mut step = 0;
+            while step < 60 {
+                let until = StepPlan::constant_until(&settings, step);
+                assert!(until > step);
+                for other in step..until.min(60) {
+                    assert_eq!(StepPlan::at(&settings, other), StepPlan::at(&settings, step));
+                }
+                step = until;
+            }
+        }
     }
 }

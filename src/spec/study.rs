@@ -1,12 +1,13 @@
 //! The study file: what it asks, its arms and seeds, and the files it extends. Everything is expanded
 //! and validated here, before anything runs; nothing here trains, stores or prints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 
+use super::adaptive::Adaptive;
 use super::devices::Slots;
 use super::error::SpecError;
 use super::identity;
@@ -45,6 +46,8 @@ pub struct Study {
     pub equal_within: f64,
     /// Seeds of every arm, distinct, in the order of the file.
     pub seeds: Vec<u64>,
+    /// Bounds of the seeds where they are added as needed; `seeds` are then those at first.
+    pub adaptive: Option<Adaptive>,
     /// Arm that the others are compared with.
     pub baseline: String,
     /// Arms whose comparisons form the corrected family.
@@ -67,11 +70,30 @@ pub struct Arm {
     /// Its name in tables and figures.
     pub label: String,
     /// Dotted name -> value of what the arm changes, as it came out.
-    pub overrides: BTreeMap<String, Json>,
+    pub overrides: Arc<BTreeMap<String, Json>>,
     /// The resolved settings.
-    pub settings: Settings,
-    /// Dotted name -> `file:line` of every setting that is stated somewhere; the others have defaults.
-    pub origins: BTreeMap<String, String>,
+    pub settings: Arc<Settings>,
+    /// Where settings are stated; the others have defaults.
+    pub origins: Origins,
+}
+
+/// Dotted name -> `file:line` of every setting that is stated somewhere.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Origins {
+    /// In the study and what it extends.
+    study: Arc<BTreeMap<String, String>>,
+    /// In the arm and by `--set`; few.
+    own: Vec<(String, String)>,
+}
+
+impl Origins {
+    /// Where the value of a setting comes from.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&String> {
+        // the last one wins
+        let own = self.own.iter().rev().find(|(known, _)| known == name);
+        own.map(|(_, at)| at).or_else(|| self.study.get(name))
+    }
 }
 
 impl Study {
@@ -191,7 +213,9 @@ fn finish(
             .error("the study has no name")
             .hint(format!("add a line `study: {stem}`")));
     };
-    let (written, mut notes) = all_arms(keys.arms, keys.varied)?;
+    let (written, came_twice) = all_arms(keys.arms, keys.varied)?;
+    let mut notes = keys.notes;
+    notes.extend(came_twice);
     let Some(first) = written.first() else {
         let place = keys.arms_at.unwrap_or(start);
         return Err(place
@@ -215,6 +239,13 @@ fn finish(
         }
         confirm.push(name);
     }
+    if let Some((_, at)) = keys.adaptive.as_ref().filter(|_| confirm.is_empty()) {
+        return Err(at.error("`seeds`: nothing is to be decided, `confirm` is empty").hint(
+            "name the arms whose verdicts count, `confirm: [...]`, or give a number of seeds",
+        ));
+    }
+    let adaptive = keys.adaptive.map(|(adaptive, _)| adaptive);
+    let first = adaptive.map_or(DEFAULT_SEEDS, |adaptive| adaptive.min as u64);
     let (arms, suspicions) = expand(written, layer, sets)?;
     notes.extend(suspicions);
     Ok(Study {
@@ -224,7 +255,8 @@ fn finish(
         source: source.text.clone(),
         primary: keys.primary.unwrap_or_else(|| DEFAULT_PRIMARY.to_owned()),
         equal_within: keys.equal_within.unwrap_or(DEFAULT_EQUAL_WITHIN),
-        seeds: keys.seeds.unwrap_or_else(|| (1..=DEFAULT_SEEDS).collect()),
+        seeds: keys.seeds.unwrap_or_else(|| (1..=first).collect()),
+        adaptive,
         baseline,
         confirm,
         devices: keys.devices.map(|(slots, _)| slots).unwrap_or_default(),
@@ -240,9 +272,11 @@ fn all_arms(
     varied: Vec<WrittenArm>,
 ) -> Result<(Vec<WrittenArm>, Vec<String>), SpecError> {
     let mut left_out = Vec::new();
+    let named: HashMap<String, usize> =
+        arms.iter().enumerate().map(|(at, arm)| (arm.name.to_ascii_lowercase(), at)).collect();
     for arm in varied {
-        let known = arms.iter().find(|known| known.name.eq_ignore_ascii_case(&arm.name));
-        match known {
+        // the rules' arms differ among themselves already
+        match named.get(&arm.name.to_ascii_lowercase()).map(|at| &arms[*at]) {
             None => arms.push(arm),
             Some(known) if vary::same(&known.layer, &arm.layer) => left_out.push(arm.name),
             Some(known) => {
@@ -270,14 +304,23 @@ fn expand(
     let base = Base::new(layer)?;
     let mut checker = validate::Checker::default();
     let mut arms = Vec::with_capacity(written.len());
+    let stated = |layer: &Layer| -> Vec<(String, String)> {
+        layer.iter().map(|(name, setting)| (name.clone(), setting.at.short())).collect()
+    };
+    let in_study = Arc::new(stated(layer).into_iter().collect());
+    // settings -> the first arm that has them; that arm -> all of them
+    let mut known: HashMap<[u8; 32], usize> = HashMap::new();
+    let mut twins: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     // What is said -> the arms it is said of.
-    let mut twins: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut suspicions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for arm in written {
         let settings = base.resolve(&[&arm.layer, sets])?;
         checker.check(&settings, &Layers([layer, &arm.layer, sets]), &arm.at)?;
-        let same = identity::as_text(&identity::active(&settings));
-        twins.entry(same).or_default().push(arm.name.clone());
+        let first =
+            *known.entry(identity::comparable(&identity::active(&settings))).or_insert(arms.len());
+        if first < arms.len() {
+            twins.entry(first).or_insert_with(|| vec![first]).push(arms.len());
+        }
         if let Some(what) = validate::suspicion(&settings) {
             suspicions.entry(what).or_default().push(arm.name.clone());
         }
@@ -291,15 +334,19 @@ fn expand(
             overrides.insert(name.clone(), set.unwrap_or(setting).value.clone());
         }
         let label = arm.label.unwrap_or_else(|| arm.name.clone());
-        let stated = [layer, &arm.layer, sets].into_iter().flatten();
-        let origins = stated.map(|(name, setting)| (name.clone(), setting.at.short())).collect();
+        let own = [stated(&arm.layer), stated(sets)].concat();
+        let origins = Origins { study: Arc::clone(&in_study), own };
+        let (overrides, settings) = (Arc::new(overrides), Arc::new(settings));
         arms.push(Arm { name: arm.name, label, overrides, settings, origins });
     }
-    let twins = twins.values().filter(|names| names.len() > 1).map(|names| {
-        format!("{} come out as the same settings and share their runs", listed(names))
+    let twins = twins.values().map(|places| {
+        let names: Vec<String> = places.iter().map(|at| arms[*at].name.clone()).collect();
+        format!("{} come out as the same settings and share their runs", listed(&names))
     });
+    let twins: Vec<String> = twins.collect();
     let suspicions = suspicions.iter().map(|(what, names)| format!("{}: {what}", listed(names)));
-    Ok((arms, twins.chain(suspicions).collect()))
+    let notes = twins.into_iter().chain(suspicions).collect();
+    Ok((arms, notes))
 }
 
 /// "arm `a`", "arms `a`, `b`", "arms `a`, `b`, `c` and 7 more".

@@ -116,7 +116,7 @@ fn the_paper_is_the_default() {
         "study: s\nextends: {}\narms: {{ full: }}\n",
         experiments().join("base/paper.yaml").display()
     );
-    assert_eq!(load(&text).unwrap().arms[0].settings, super::Settings::default());
+    assert_eq!(load(&text).unwrap().arms[0].settings.as_ref(), &super::Settings::default());
 }
 
 #[test]
@@ -308,7 +308,7 @@ fn refusals_read_well() {
         ),
         (
             &with("seeds: 0"),
-            "s.yaml:3:8: `seeds`: expected a count from 1 to 10000 or a list of whole numbers, found `0`\n    3 | seeds: 0\n      |        ^\n  hint: `seeds: 3` means 1, 2, 3",
+            "s.yaml:3:8: `seeds`: expected a count from 1 to 10000 or a list of whole numbers, found `0`\n    3 | seeds: 0\n      |        ^\n  hint: `seeds: 3` means 1, 2, 3; `{ min: 4, max: 12, stop: decided }` adds them as needed",
         ),
         (
             &with("baseline: fall"),
@@ -452,7 +452,7 @@ fn what_cannot_change_results_forks_no_identity() {
     assert_ne!(pictures, keys("full").pictures);
     assert_eq!(training.len(), 32);
     // what is measured at the end alone trains nothing again; pictures follow what they show
-    let mut with_fid = settings("full").clone();
+    let mut with_fid = super::Settings::clone(settings("full"));
     with_fid.eval.inception_weights = Some("inception.safetensors".into());
     let (fid, weight) = (stage_keys(&with_fid, 1, "data"), keys("weight"));
     assert_eq!(fid.training, keys("full").training);
@@ -624,4 +624,33 @@ proptest! {
             prop_assert!(error.to_string().len() < 2_000);
         }
     }
+}
+
+#[test]
+fn seeds_may_be_added_while_a_verdict_is_open() {
+    let study = |seeds: &str, confirm: &str| {
+        let text = format!(
+            "study: s\nseeds: {seeds}\nconfirm: [{confirm}]\narms:\n  full: {{}}\n  b: {{ loss.lambda_id: 0 }}\n"
+        );
+        load(&text)
+    };
+    let known = study("{ min: 4, max: 12, stop: decided }", "b").unwrap();
+    assert_eq!(known.seeds, [1, 2, 3, 4]);
+    assert_eq!(known.adaptive, Some(crate::spec::Adaptive { min: 4, max: 12 }));
+    assert_eq!(study("4", "b").unwrap().adaptive, None);
+    let refused = |seeds: &str| study(seeds, "b").unwrap_err().to_string();
+    for (seeds, place, why) in [
+        ("{ min: 1, max: 12 }", "2:15", "from 2 to 64, found `1`"),
+        ("{ min: 4, max: 65 }", "2:23", "from 2 to 64, found `65`"),
+        ("{ min: 4, max: 3 }", "2:23", "3 is less than `min`, 4"),
+        ("{ min: 4 }", "2:8", "`max` is missing"),
+        ("{ max: 4 }", "2:8", "`min` is missing"),
+        ("{ min: 4, max: 12, stop: soon }", "2:33", "expected `decided`, found `soon`"),
+        ("{ min: 4, max: 12, mx: 3 }", "2:27", "unknown key `mx`"),
+    ] {
+        let text = refused(seeds);
+        assert!(text.contains(place) && text.contains(why), "{text}");
+    }
+    let empty = study("{ min: 4, max: 12 }", "").unwrap_err().to_string();
+    assert!(empty.contains(":2:1: `seeds`: nothing is to be decided"), "{empty}");
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::adaptive::{self, Adaptive};
 use super::devices::{self, Slots};
 use super::error::SpecError;
 use super::fields::{fields, sections};
@@ -22,6 +23,8 @@ pub(crate) struct Keys {
     pub study: Option<String>,
     pub question: String,
     pub seeds: Option<Vec<u64>>,
+    /// Seeds that are added while a verdict is open, and where that is said.
+    pub adaptive: Option<(Adaptive, Place)>,
     pub primary: Option<String>,
     pub equal_within: Option<f64>,
     pub baseline: Option<(String, Place)>,
@@ -33,6 +36,8 @@ pub(crate) struct Keys {
     pub varied: Vec<WrittenArm>,
     /// What jobs ask of a cluster.
     pub slurm: Slurm,
+    /// What should be known of its rules.
+    pub notes: Vec<String>,
 }
 
 /// An arm as written.
@@ -54,7 +59,12 @@ impl Keys {
                 self.study = Some(name);
             }
             "question" => text(entry)?.trim().clone_into(&mut self.question),
-            "seeds" => self.seeds = Some(read_seeds(&entry.node)?),
+            "seeds" => match &entry.node.value {
+                Value::Map(inner) => {
+                    self.adaptive = Some((adaptive::read(inner, at)?, entry.at.clone()));
+                }
+                _ => self.seeds = Some(read_seeds(&entry.node)?),
+            },
             "primary" => self.primary = Some(read_primary(entry)?),
             "equal_within" => self.equal_within = Some(read_equal_within(&entry.node)?),
             "baseline" => self.baseline = Some((text(entry)?, at.clone())),
@@ -67,7 +77,7 @@ impl Keys {
                 self.arms_at = Some(entry.at.clone());
                 self.arms = read_arms(&entry.node)?;
             }
-            "vary" => self.varied = vary::arms(&entry.node)?,
+            "vary" => (self.varied, self.notes) = vary::arms(&entry.node)?,
             "slurm" => self.slurm = slurm::read(&entry.node)?,
             key if !resolve::is_setting(key) => {
                 let settings = fields().keys().chain(sections());
@@ -127,7 +137,7 @@ fn read_seeds(node: &Node) -> Result<Vec<u64>, SpecError> {
                 "`seeds`: expected a count from 1 to {MAX_SEEDS} or a list of whole numbers, found {}",
                 found.value
             ))
-            .hint("`seeds: 3` means 1, 2, 3")
+            .hint("`seeds: 3` means 1, 2, 3; `{ min: 4, max: 12, stop: decided }` adds them as needed")
     };
     let items = match &node.value {
         Value::Integer(count) if (1..=MAX_SEEDS).contains(count) => {

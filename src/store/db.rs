@@ -257,7 +257,8 @@ mod tests {
         db.with("testing", async |connection| {
             sqlx::raw_sql(
                 "DROP VIEW notes; DROP VIEW runs; DROP TABLE mark; CREATE VIEW runs AS SELECT 1 AS a;
-                 DELETE FROM _sqlx_migrations WHERE version = 3;
+                 ALTER TABLE study DROP COLUMN adaptive;
+                 DELETE FROM _sqlx_migrations WHERE version >= 3;
                  INSERT INTO study VALUES ('s', 'kept?', 'mAP', 0, 'full', '[]', '', '', 0)",
             )
             .execute(connection)

@@ -88,7 +88,9 @@ impl Writer {
         let confirm = to_json(&record.confirm);
         let arms: Vec<_> = (0_u64..)
             .zip(&record.arms)
-            .map(|(position, arm)| (&arm.name, position, &arm.label, to_json(&arm.overrides)))
+            .map(|(position, arm)| {
+                (&arm.name, position, &arm.label, to_json(arm.overrides.as_ref()))
+            })
             .collect();
         let cells: Vec<_> =
             record.cells.iter().map(|cell| (&cell.arm, cell.seed, &cell.uid)).collect();
@@ -96,12 +98,13 @@ impl Writer {
         self.db.with("writing a study", async |connection| {
             let mut tx = connection.begin().await?;
             sqlx::query(
-                "INSERT INTO study (name, question, primary_name, equal_within, baseline, confirm, file, source, updated_at)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+                "INSERT INTO study (name, question, primary_name, equal_within, baseline, confirm, file, source, updated_at, adaptive)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT (name) DO UPDATE SET question = excluded.question,
                    primary_name = excluded.primary_name, equal_within = excluded.equal_within,
                    baseline = excluded.baseline, confirm = excluded.confirm, file = excluded.file,
-                   source = excluded.source, updated_at = excluded.updated_at",
+                   source = excluded.source, updated_at = excluded.updated_at,
+                   adaptive = excluded.adaptive",
             )
             .bind(&record.name)
             .bind(&record.question)
@@ -112,6 +115,7 @@ impl Writer {
             .bind(&record.file)
             .bind(&record.source)
             .bind(at)
+            .bind(record.adaptive.map(|adaptive| to_json(&adaptive)))
             .execute(&mut *tx)
             .await?;
             sqlx::query("DELETE FROM arm WHERE study = ?").bind(name).execute(&mut *tx).await?;

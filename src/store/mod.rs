@@ -6,6 +6,7 @@ pub mod describe;
 pub mod error;
 pub mod export;
 pub mod files;
+pub mod finals;
 pub mod find;
 pub mod gc;
 pub mod history;

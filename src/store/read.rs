@@ -13,7 +13,7 @@ use super::rows::{
 /// Queries shown of each arm in either direction.
 pub const CHANGES: u32 = 5;
 
-type StudyTuple = (String, String, String, f64, String, String, String, String);
+type StudyTuple = (String, String, String, f64, String, String, String, String, Option<String>);
 
 impl Db {
     /// Everything the report of a study is made from.
@@ -56,14 +56,25 @@ impl Db {
     pub fn study(&mut self, name: &str) -> Result<StudyRow, StoreError> {
         let row: Option<StudyTuple> = self.with("reading a study", async |connection| {
             sqlx::query_as(
-                "SELECT name, question, primary_name, equal_within, baseline, confirm, file, source
+                "SELECT name, question, primary_name, equal_within, baseline, confirm, file, source,
+                        adaptive
                  FROM study WHERE name = ?",
             )
             .bind(name)
             .fetch_optional(connection)
             .await
         })?;
-        let Some((name, question, primary, equal_within, baseline, confirm, file, source)) = row
+        let Some((
+            name,
+            question,
+            primary,
+            equal_within,
+            baseline,
+            confirm,
+            file,
+            source,
+            adaptive,
+        )) = row
         else {
             let known = self.studies()?;
             let hint = if known.is_empty() {
@@ -74,7 +85,20 @@ impl Db {
             return Err(StoreError::Unknown { what: "study", name: name.to_owned(), hint });
         };
         let confirm = serde_json::from_str(&confirm).map_err(|error| self.damaged(&error))?;
-        Ok(StudyRow { name, question, primary, equal_within, baseline, confirm, file, source })
+        let adaptive = adaptive
+            .map(|text| serde_json::from_str(&text).map_err(|error| self.damaged(&error)))
+            .transpose()?;
+        Ok(StudyRow {
+            name,
+            question,
+            primary,
+            equal_within,
+            baseline,
+            confirm,
+            adaptive,
+            file,
+            source,
+        })
     }
 
     /// The arms of a study.

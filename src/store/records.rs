@@ -2,11 +2,33 @@
 //! the spelling of non-finite numbers; opening, locking and tailing files live in `run_dir`, SQL never.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::stages::StageKind;
+use crate::spec::Adaptive;
 use crate::spec::settings::Settings;
+
+/// What many records hold in memory once, and each writes out.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().serialize(to)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
+    }
+}
 
 /// `spec.yaml`: the whole resolved configuration of a run. A folder is complete by itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,9 +47,11 @@ pub struct RunSpec {
     /// Keys of the stages this run consists of.
     pub stages: StageKeys,
     /// Dotted overrides of the arm, for people; `settings` already holds them.
-    pub overrides: BTreeMap<String, serde_json::Value>,
+    #[serde(with = "shared")]
+    pub overrides: Arc<BTreeMap<String, serde_json::Value>>,
     /// The resolved settings.
-    pub settings: Settings,
+    #[serde(with = "shared")]
+    pub settings: Arc<Settings>,
 }
 
 /// `study.json` in `runs/<study>/`: a study as it was planned last, so that the folders alone can
@@ -46,6 +70,9 @@ pub struct StudyRecord {
     pub baseline: String,
     /// Arms of the corrected family.
     pub confirm: Vec<String>,
+    /// Bounds of seeds that are added while a verdict is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
     /// Path of the study file as given.
     pub file: String,
     /// The study file, whole.
@@ -64,7 +91,8 @@ pub struct ArmRecord {
     /// Free text for people.
     pub label: String,
     /// Dotted overrides.
-    pub overrides: BTreeMap<String, serde_json::Value>,
+    #[serde(with = "shared")]
+    pub overrides: Arc<BTreeMap<String, serde_json::Value>>,
 }
 
 /// A cell of a [`StudyRecord`]: which run answers an arm with a seed.

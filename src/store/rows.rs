@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::spec::Adaptive;
+
 /// A study and how it decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StudyRow {
@@ -18,6 +20,8 @@ pub struct StudyRow {
     pub baseline: String,
     /// Arms of the corrected family.
     pub confirm: Vec<String>,
+    /// Bounds of seeds that are added while a verdict is open.
+    pub adaptive: Option<Adaptive>,
     /// Path of the study file as given.
     pub file: String,
     /// The study file, whole.

@@ -12,8 +12,8 @@ pub(crate) fn spec(study: &str, arm: &str, seed: u64, tag: &str) -> RunSpec {
         uid: format!("{tag:0<64}"),
         recipe: 1,
         stages: crate::store::records::StageKeys::default(),
-        overrides: BTreeMap::new(),
-        settings: crate::spec::settings::Settings::default(),
+        overrides: std::sync::Arc::default(),
+        settings: std::sync::Arc::default(),
     }
 }
 
@@ -97,8 +97,9 @@ fn a_run_is_found_by_its_whole_uid_and_its_spec_survives() {
     other.uid = format!("{:f<64}", "ab12cd34");
     RunDir::create(runs.path(), &other).unwrap();
     let mut wanted = spec("b", "arm", 2, "ab12cd34");
-    wanted.overrides.insert("loss.lambda_prim".into(), serde_json::json!(0));
-    wanted.settings.train.lr_generator = 1.234_567_890_123e-4;
+    std::sync::Arc::make_mut(&mut wanted.overrides)
+        .insert("loss.lambda_prim".into(), serde_json::json!(0));
+    std::sync::Arc::make_mut(&mut wanted.settings).train.lr_generator = 1.234_567_890_123e-4;
     let run = RunDir::create(runs.path(), &wanted).unwrap();
     assert_eq!(RunDir::find(runs.path(), &wanted.uid).unwrap(), Some(run.clone()));
     assert_eq!(run.spec().unwrap(), wanted);

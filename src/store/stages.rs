@@ -1,6 +1,7 @@
 //! Work that runs share: input-addressed folders `runs/.stages/<kind>/<key>/`, built under a temporary
 //! name and published by rename, so that a stage is either whole or not there.
 
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,13 +51,30 @@ impl StageKind {
 #[derive(Debug, Clone)]
 pub struct Stages {
     root: PathBuf,
+    /// Stages that were there when somebody looked, for many questions.
+    seen: Option<BTreeMap<StageKind, HashSet<String>>>,
 }
 
 impl Stages {
     /// The stages below `runs_root/.stages`.
     #[must_use]
     pub fn new(runs_root: &Path) -> Self {
-        Self { root: runs_root.join(".stages") }
+        Self { root: runs_root.join(".stages"), seen: None }
+    }
+
+    /// The same, with a list of what is there now: [`Stages::published`] then knows of nothing else.
+    #[must_use]
+    pub fn listed(runs_root: &Path) -> Self {
+        let mut stages = Self::new(runs_root);
+        let mut seen = BTreeMap::new();
+        for kind in StageKind::ALL {
+            let Ok(entries) = std::fs::read_dir(stages.root.join(kind.as_str())) else { continue };
+            let names = entries.flatten().map(|entry| entry.file_name());
+            let names = names.map(|name| name.to_string_lossy().into_owned());
+            seen.insert(kind, names.collect());
+        }
+        stages.seen = Some(seen);
+        stages
     }
 
     /// Where a stage lies once it is published.
@@ -68,6 +86,12 @@ impl Stages {
     /// The stage, if it is there.
     #[must_use]
     pub fn published(&self, kind: StageKind, key: &str) -> Option<PathBuf> {
+        let there = |seen: &BTreeMap<StageKind, HashSet<String>>| {
+            seen.get(&kind).is_some_and(|keys| keys.contains(key))
+        };
+        if self.seen.as_ref().is_some_and(|seen| !there(seen)) {
+            return None;
+        }
         let path = self.dir(kind, key);
         (is_key(key) && path.is_dir()).then_some(path)
     }

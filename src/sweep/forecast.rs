@@ -1,14 +1,15 @@
 //! What the open runs of a plan will cost and why they are not there yet, judged by the finished run
 //! that is most like each. Reads run folders; starts nothing.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
 use super::error::SweepError;
 use super::plan::{Plan, PlannedCell};
-use crate::spec::identity::active;
+use crate::spec::identity::{active, flatten};
 use crate::spec::settings::{Mode, Settings};
 use crate::store::records::EndState;
 use crate::store::{RunDir, StageKind, Stages};
@@ -53,9 +54,66 @@ struct Known {
     name: String,
     mode: Mode,
     steps: u64,
-    facts: BTreeMap<String, String>,
+    seed: u64,
+    data: String,
+    facts: Vec<u32>,
     seconds: f64,
     bytes: u64,
+}
+
+/// Settings as numbers, one a name, equal exactly where values are.
+#[derive(Default)]
+struct Facts {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    /// Values of every name; number k stands for the k-th, from 1, and 0 for none.
+    values: Vec<Vec<String>>,
+    numbers: Vec<HashMap<String, u32>>,
+}
+
+impl Facts {
+    fn of(&mut self, settings: &Settings) -> Vec<u32> {
+        let mut all = Vec::new();
+        flatten("", &serde_json::to_value(active(settings)).unwrap_or(Json::Null), &mut all);
+        let mut facts = vec![0; self.names.len()];
+        for (name, value) in all {
+            let text = match value {
+                Json::String(text) => text,
+                value => value.to_string(),
+            };
+            let place = *self.places.entry(name.clone()).or_insert_with(|| {
+                self.names.push(name);
+                self.values.push(Vec::new());
+                self.numbers.push(HashMap::new());
+                self.names.len() - 1
+            });
+            facts.resize(self.names.len(), 0);
+            facts[place] = *self.numbers[place].entry(text.clone()).or_insert_with(|| {
+                self.values[place].push(text);
+                self.values[place].len() as u32
+            });
+        }
+        facts
+    }
+
+    /// Places in which `mine` has something that `other` has not.
+    fn differing<'a>(mine: &'a [u32], other: &'a [u32]) -> impl Iterator<Item = usize> + 'a {
+        let there = |at: usize| other.get(at).copied().unwrap_or(0);
+        (0..mine.len()).filter(move |&at| mine[at] != 0 && mine[at] != there(at))
+    }
+
+    fn text(&self, place: usize, number: u32) -> &str {
+        let known = (number as usize).checked_sub(1).and_then(|at| self.values[place].get(at));
+        known.map_or("nothing", String::as_str)
+    }
+}
+
+/// The finished runs, and how far the settings asked for last are from each.
+struct Search {
+    facts: Facts,
+    /// By name.
+    known: Vec<Known>,
+    last: Option<(Arc<Settings>, Vec<u32>, Vec<usize>)>,
 }
 
 /// Compares every open run with every finished one.
@@ -63,15 +121,67 @@ struct Known {
 /// # Errors
 /// A runs folder that cannot be listed.
 pub fn forecast(plan: &Plan, runs_root: &Path) -> Result<Vec<Forecast>, SweepError> {
-    let stages = Stages::new(runs_root);
-    let known: Vec<Known> = RunDir::list(runs_root)?
-        .iter()
-        // a folder that cannot be read says nothing; `dgnet runs` complains about it
-        .filter_map(|run| known(run, &stages))
-        .collect();
+    let mut search = Search::new(runs_root)?;
     let open =
         plan.cells.iter().enumerate().filter(|(_, cell)| cell.is_open() && cell.same_as.is_none());
-    Ok(open.map(|(at, cell)| Forecast { cell: at, nearest: nearest(cell, &known) }).collect())
+    Ok(open.map(|(at, cell)| Forecast { cell: at, nearest: search.nearest(cell) }).collect())
+}
+
+impl Search {
+    fn new(runs_root: &Path) -> Result<Self, SweepError> {
+        let (stages, mut facts) = (Stages::new(runs_root), Facts::default());
+        let runs = RunDir::list(runs_root)?;
+        // a folder that cannot be read says nothing; `dgnet runs` complains about it
+        let known = runs.iter().filter_map(|run| known(run, &stages, &mut facts));
+        let mut known: Vec<Known> = known.collect();
+        known.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Self { facts, known, last: None })
+    }
+
+    fn nearest(&mut self, cell: &PlannedCell) -> Option<Nearest> {
+        if self.known.is_empty() {
+            return None;
+        }
+        let spec = &cell.spec;
+        // seeds of an arm come one after the other
+        let (_, mine, distances) = match self.last.take() {
+            Some(last) if Arc::ptr_eq(&last.0, &spec.settings) => self.last.insert(last),
+            _ => {
+                let mine = self.facts.of(&spec.settings);
+                let far = |other: &Known| Facts::differing(&mine, &other.facts).count();
+                let distances = self.known.iter().map(far).collect();
+                self.last.insert((Arc::clone(&spec.settings), mine, distances))
+            }
+        };
+        let data = spec.stages.data.as_str();
+        let (_, best) = distances
+            .iter()
+            .zip(&self.known)
+            .filter(|(_, other)| other.mode == spec.settings.train.mode)
+            .min_by_key(|(distance, other)| {
+                *distance + usize::from(other.seed != spec.seed) + usize::from(other.data != data)
+            })?;
+        let mut differs: Vec<String> = Facts::differing(mine, &best.facts)
+            .map(|at| {
+                let there = best.facts.get(at).copied().unwrap_or(0);
+                let (there, here) = (self.facts.text(at, there), self.facts.text(at, mine[at]));
+                format!("{}: {there} -> {here}", self.facts.names[at])
+            })
+            .collect();
+        if best.seed != spec.seed {
+            differs.push(format!("seed: {} -> {}", best.seed, spec.seed));
+        }
+        if best.data != data {
+            let short = |key: &str| key.get(..8).unwrap_or(key).to_owned();
+            differs.push(format!("the data: {} -> {}", short(&best.data), short(data)));
+        }
+        differs.sort();
+        if differs.is_empty() {
+            differs.push("the recipe of the program".into());
+        }
+        let seconds = best.seconds * length(&spec.settings) as f64 / best.steps.max(1) as f64;
+        Some(Nearest { name: best.name.clone(), differs, seconds, bytes: best.bytes })
+    }
 }
 
 /// The cost of everything that is open.
@@ -99,7 +209,7 @@ pub fn cost(plan: &Plan, forecasts: &[Forecast]) -> Cost {
     cost
 }
 
-fn known(run: &RunDir, stages: &Stages) -> Option<Known> {
+fn known(run: &RunDir, stages: &Stages, facts: &mut Facts) -> Option<Known> {
     let end = run.end().ok()?.filter(|end| end.state == EndState::Done)?;
     let spec = run.spec().ok()?;
     let shared = run.begin().ok()?.map_or(0, |begin| begin.shared_steps);
@@ -115,7 +225,9 @@ fn known(run: &RunDir, stages: &Stages) -> Option<Known> {
         name: format!("{}/{}/{}", spec.study, spec.arm, spec.seed),
         mode: spec.settings.train.mode,
         steps,
-        facts: facts(&spec.settings, spec.seed, &spec.stages.data),
+        seed: spec.seed,
+        facts: facts.of(&spec.settings),
+        data: spec.stages.data,
         seconds,
         bytes,
     })
@@ -126,52 +238,6 @@ fn length(settings: &Settings) -> u64 {
         Mode::Joint => settings.train.steps,
         Mode::TeacherOnly => u64::from(settings.teacher.epochs),
     }
-}
-
-/// Everything that makes a run what it is, by name.
-fn facts(settings: &Settings, seed: u64, data_key: &str) -> BTreeMap<String, String> {
-    let mut facts = BTreeMap::new();
-    flatten("", &serde_json::to_value(active(settings)).unwrap_or(Json::Null), &mut facts);
-    facts.insert("seed".into(), seed.to_string());
-    facts.insert("the data".into(), data_key.get(..8).unwrap_or(data_key).to_owned());
-    facts
-}
-
-fn flatten(name: &str, value: &Json, into: &mut BTreeMap<String, String>) {
-    match value {
-        Json::Object(map) => {
-            for (key, inner) in map {
-                let dotted = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-                flatten(&dotted, inner, into);
-            }
-        }
-        Json::String(text) => {
-            into.insert(name.to_owned(), text.clone());
-        }
-        value => {
-            into.insert(name.to_owned(), value.to_string());
-        }
-    }
-}
-
-fn nearest(cell: &PlannedCell, known: &[Known]) -> Option<Nearest> {
-    let spec = &cell.spec;
-    let mine = facts(&spec.settings, spec.seed, &spec.stages.data);
-    let differs = |other: &Known| -> usize {
-        mine.iter().filter(|(name, value)| other.facts.get(*name) != Some(value)).count()
-    };
-    let like = known.iter().filter(|other| other.mode == spec.settings.train.mode);
-    let best = like.min_by_key(|other| (differs(other), other.name.clone()))?;
-    let changes = mine.iter().filter_map(|(name, here)| {
-        let there = best.facts.get(name).map_or("nothing", String::as_str);
-        (there != here).then(|| format!("{name}: {there} -> {here}"))
-    });
-    let mut differs: Vec<String> = changes.collect();
-    if differs.is_empty() {
-        differs.push("the recipe of the program".into());
-    }
-    let seconds = best.seconds * length(&spec.settings) as f64 / best.steps.max(1) as f64;
-    Some(Nearest { name: best.name.clone(), differs, seconds, bytes: best.bytes })
 }
 
 #[cfg(test)]
@@ -192,8 +258,8 @@ mod tests {
             uid: format!("{:064x}", arm.len() as u64 * 100 + seed),
             recipe: 1,
             stages: StageKeys { data: "d".repeat(32), ..StageKeys::default() },
-            overrides: BTreeMap::new(),
-            settings,
+            overrides: Arc::default(),
+            settings: Arc::new(settings),
         }
     }
 
@@ -214,11 +280,6 @@ mod tests {
             s.loss.lambda_img = 1.0;
             s.train.steps = 200;
         });
-        let known: Vec<_> = RunDir::list(runs.path())
-            .unwrap()
-            .iter()
-            .filter_map(|run| known(run, &Stages::new(runs.path())))
-            .collect();
         let cell = PlannedCell {
             arm: "less".into(),
             seed: 1,
@@ -229,7 +290,7 @@ mod tests {
             lacks_generator: false,
             same_as: None,
         };
-        let nearest = nearest(&cell, &known).unwrap();
+        let nearest = Search::new(runs.path()).unwrap().nearest(&cell).unwrap();
         assert_eq!(nearest.name, "s/full/1");
         let differs = ["loss.lambda_img: 5.0 -> 1.0", "train.steps: 100 -> 200"];
         assert!(

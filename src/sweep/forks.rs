@@ -1,7 +1,7 @@
 //! Which beginnings of trainings a sweep trains once for several runs: the stretches that
 //! `spec::prefix` finds, laid over what is there already. Starts nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::PlannedCell;
 use crate::spec::prefix::{Course, Shared, shared};
@@ -43,13 +43,13 @@ impl PlannedFork {
     }
 }
 
-/// The forks of a study, shorter ones first.
-pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> {
+/// The forks of a study, shorter ones first; `begun` tells which cells have a run folder.
+pub(super) fn forks(cells: &[PlannedCell], begun: &[bool], stages: &Stages) -> Vec<PlannedFork> {
     // a run that has a checkpoint goes on from there
     let fresh = |at: usize| {
         let cell = &cells[at];
         let trains = cell.missing.contains(&StageKind::Training);
-        cell.is_open() && trains && !cell.run.checkpoints().is_dir()
+        cell.is_open() && trains && !(begun[at] && cell.run.checkpoints().is_dir())
     };
     if !(0..cells.len()).any(fresh) {
         return Vec::new();
@@ -58,12 +58,15 @@ pub(super) fn forks(cells: &[PlannedCell], stages: &Stages) -> Vec<PlannedFork> 
         .filter(|&at| cells[at].same_as.is_none())
         .filter(|&at| cells[at].spec.settings.train.mode == Mode::Joint)
         .collect();
+    let mut texts = BTreeSet::new();
     let courses: Vec<Course> = joint
         .iter()
         .map(|&at| {
             // the worker reads the folder's own spec, which may be older in what changes no result
-            let spec = cells[at].run.spec().unwrap_or_else(|_| cells[at].spec.clone());
+            let own = begun[at].then(|| cells[at].run.spec().ok()).flatten();
+            let spec = own.as_ref().unwrap_or(&cells[at].spec);
             Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
+                .sharing(&mut texts)
         })
         .collect();
     let fork = |stretch: Shared| {

@@ -76,7 +76,7 @@ pub fn find(
             "`dgnet runs --cols folder` lists run folders",
         ));
     };
-    let own = run.as_ref().map(|spec| spec.settings.clone());
+    let own = run.as_ref().map(|spec| Settings::clone(&spec.settings));
     let (settings, exact, own_threads) = match (given, own) {
         (Some((_, false)), Some(_)) => {
             return Err(absent(
@@ -132,7 +132,9 @@ fn run_of_stage(stage: &Path, runs_root: &Path) -> Result<Option<RunSpec>, Sweep
         }
         if spec.stages.generator == key {
             // the training that feeds this run offline has settings of its own
-            spec.settings = identity::generator_settings(&spec.settings).unwrap_or(spec.settings);
+            if let Some(settings) = identity::generator_settings(&spec.settings) {
+                spec.settings = settings.into();
+            }
             return Ok(Some(spec));
         }
     }

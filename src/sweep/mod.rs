@@ -11,6 +11,7 @@ mod indexing;
 pub mod inquiry;
 mod jobs;
 mod launcher;
+pub mod looks;
 pub mod plan;
 pub mod process;
 pub mod progress;
@@ -20,5 +21,6 @@ mod slurm;
 mod study_run;
 
 pub use error::SweepError;
+pub use looks::sweep_on;
 pub use plan::{Plan, plan};
 pub use study_run::{CellEnd, Options, Summary, sweep};

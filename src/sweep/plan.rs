@@ -1,11 +1,13 @@
 //! Study -> what there is and what is to be done: every cell with its run, state and missing stages.
 //! Looks at folders, starts nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
+use super::looks::{self, Standing};
 use crate::data::fingerprint;
 use crate::spec::devices::Slots;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
@@ -70,8 +72,10 @@ pub struct Plan {
     pub study: String,
     /// Cells by arm position, then seed.
     pub cells: Vec<PlannedCell>,
-    /// Seeds per arm.
+    /// Seeds per arm; those at first, where they are added as needed.
     pub seeds: usize,
+    /// Where the looks stand, of a study whose seeds are added as needed.
+    pub standing: Option<Standing>,
     /// Comparisons in the corrected family.
     pub confirm: usize,
     /// Stages that are missing and used by more than one open run: kind, key, runs.
@@ -182,18 +186,30 @@ impl Plan {
         }
         let kept: Vec<usize> =
             (0..self.cells.len()).filter(|&at| arms.contains(&self.cells[at].arm)).collect();
-        self.cells.retain(|cell| arms.contains(&cell.arm));
-        // a cell may have been the shadow of one that is gone
-        for at in 0..self.cells.len() {
-            let shadows = self.cells[at].same_as.as_ref();
-            if shadows.is_some_and(|(arm, _)| !arms.contains(arm)) {
-                let uid = self.cells[at].spec.uid.clone();
-                let first = self.cells[..at].iter().find(|cell| cell.spec.uid == uid);
-                self.cells[at].same_as = first.map(|cell| (cell.arm.clone(), cell.seed));
-            }
-        }
-        self.forks = forks::only(std::mem::take(&mut self.forks), &kept);
+        self.keep(&kept);
         Ok(self)
+    }
+
+    /// Leaves these cells out: arm and seed.
+    #[must_use]
+    pub(super) fn without(mut self, cells: &BTreeSet<(String, u64)>) -> Self {
+        let stays = |cell: &PlannedCell| !cells.contains(&(cell.arm.clone(), cell.seed));
+        let kept: Vec<usize> = (0..self.cells.len()).filter(|&at| stays(&self.cells[at])).collect();
+        self.keep(&kept);
+        self
+    }
+
+    /// Keeps the cells at these positions, ascending.
+    fn keep(&mut self, kept: &[usize]) {
+        let mut at = 0..;
+        self.cells.retain(|_| at.next().is_some_and(|at: usize| kept.binary_search(&at).is_ok()));
+        // a cell may have been the shadow of one that is gone
+        let mut first: BTreeMap<String, (String, u64)> = BTreeMap::new();
+        for cell in &mut self.cells {
+            cell.same_as = first.get(&cell.spec.uid).cloned();
+            first.entry(cell.spec.uid.clone()).or_insert_with(|| (cell.arm.clone(), cell.seed));
+        }
+        self.forks = forks::only(std::mem::take(&mut self.forks), kept);
     }
 
     fn no_cell(
@@ -226,19 +242,25 @@ pub fn trains_teacher(settings: &Settings) -> bool {
 /// A data set that cannot be read, a damaged record, names that would leave the folder.
 pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     let index = RunIndex::scan(runs_root)?;
-    let stages = Stages::new(runs_root);
+    let stages = Stages::listed(runs_root);
     let mut fingerprints = BTreeMap::new();
+    let standing = standing(study, &index, &mut fingerprints)?;
     let mut cells: Vec<PlannedCell> = Vec::new();
-    let mut first_of: BTreeMap<String, usize> = BTreeMap::new();
+    let mut first_of: HashMap<String, usize> = HashMap::new();
+    let mut begun: Vec<bool> = Vec::new();
     for arm in &study.arms {
         let data_key = data_key(&arm.name, &arm.settings, &mut fingerprints)?;
-        for &seed in &study.seeds {
-            let keys = identity::stage_keys(&arm.settings, seed, &data_key);
+        let added: Vec<u64> = standing
+            .as_ref()
+            .map(|standing| (1..=standing.seeds(&arm.name, &study.baseline)).collect())
+            .unwrap_or_default();
+        for &seed in if standing.is_some() { &added } else { &study.seeds } {
+            let (uid, keys) = identity::run_keys(&arm.settings, seed, &data_key);
             let spec = RunSpec {
                 study: study.name.clone(),
                 arm: arm.name.clone(),
                 seed,
-                uid: identity::run_uid(&arm.settings, seed, &data_key),
+                uid,
                 recipe: identity::RECIPE_VERSION,
                 stages: StageKeys {
                     data: keys.data,
@@ -248,17 +270,22 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
                     evaluation: keys.evaluation,
                     pictures: keys.pictures,
                 },
-                overrides: arm.overrides.clone(),
-                settings: arm.settings.clone(),
+                overrides: Arc::clone(&arm.overrides),
+                settings: Arc::clone(&arm.settings),
             };
             let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
             let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
-            let run = match (earlier, index.find(&spec.uid)?) {
-                (_, Some(run)) => run,
-                (Some(cell), None) => cell.run.clone(),
-                (None, None) => RunDir::of(runs_root, &spec)?,
+            let found = index.find(&spec.uid)?;
+            begun.push(found.is_some());
+            let (run, state) = match (earlier, found) {
+                (_, Some(run)) => {
+                    let state = run.state()?;
+                    (run, state)
+                }
+                (Some(cell), None) => (cell.run.clone(), cell.state),
+                // no folder has its spec, so none has anything else of it
+                (None, None) => (RunDir::of(runs_root, &spec)?, RunState::Planned),
             };
-            let state = run.state()?;
             let missing = missing(&stages, state, &spec);
             let lacks_generator = lacks_generator(&stages, &missing, &spec);
             first_of.entry(spec.uid.clone()).or_insert(cells.len());
@@ -278,14 +305,33 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     Ok(Plan {
         study: study.name.clone(),
         seeds: study.seeds.len(),
+        standing,
         confirm: study.confirm.len(),
         shared: shared(&cells),
-        forks: forks::forks(&cells, &stages),
+        forks: forks::forks(&cells, &begun, &stages),
         record: record(study, &cells),
         devices: study.devices.clone(),
         notes: study.notes.clone(),
         cells,
     })
+}
+
+/// What the runs that are over say of a study whose seeds are added as needed.
+fn standing(
+    study: &Study,
+    index: &RunIndex,
+    fingerprints: &mut BTreeMap<PathBuf, String>,
+) -> Result<Option<Standing>, SweepError> {
+    let Some(adaptive) = study.adaptive else { return Ok(None) };
+    let outcome = |arm: &str, seed: u64| {
+        let Some(arm) = study.arm(arm) else { return Ok(None) };
+        let key = data_key(&arm.name, &arm.settings, fingerprints)?;
+        match index.find(&identity::run_uid(&arm.settings, seed, &key))? {
+            Some(run) => looks::outcome(&run, &study.primary),
+            None => Ok(None),
+        }
+    };
+    Standing::of(study, adaptive, outcome).map(Some)
 }
 
 fn data_key(
@@ -347,10 +393,10 @@ pub fn needs_teacher(spec: &RunSpec) -> bool {
 }
 
 fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
-    let mut users: BTreeMap<(StageKind, &str), BTreeSet<&str>> = BTreeMap::new();
+    let mut uses: Vec<(StageKind, &str, &str)> = Vec::new();
     for cell in cells {
         let keys = &cell.spec.stages;
-        for kind in &cell.missing {
+        uses.extend(cell.missing.iter().map(|kind| {
             let key = match kind {
                 StageKind::Data => &keys.data,
                 StageKind::Teacher => &keys.teacher,
@@ -358,11 +404,14 @@ fn shared(cells: &[PlannedCell]) -> Vec<(StageKind, String, usize)> {
                 StageKind::Evaluation => &keys.evaluation,
                 StageKind::Pictures => &keys.pictures,
             };
-            users.entry((*kind, key)).or_default().insert(&cell.spec.uid);
-        }
+            (*kind, key.as_str(), cell.spec.uid.as_str())
+        }));
     }
-    let several = users.into_iter().filter(|(_, uids)| uids.len() > 1);
-    several.map(|((kind, key), uids)| (kind, key.to_owned(), uids.len())).collect()
+    uses.sort_unstable();
+    uses.dedup();
+    let alike = uses.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1));
+    let several = alike.filter(|runs| runs.len() > 1);
+    several.map(|runs| (runs[0].0, runs[0].1.to_owned(), runs.len())).collect()
 }
 
 fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
@@ -373,6 +422,7 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
         equal_within: study.equal_within,
         baseline: study.baseline.clone(),
         confirm: study.confirm.clone(),
+        adaptive: study.adaptive,
         file: study.file.display().to_string(),
         source: study.source.clone(),
         arms: study
@@ -381,7 +431,7 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
             .map(|arm| ArmRecord {
                 name: arm.name.clone(),
                 label: arm.label.clone(),
-                overrides: arm.overrides.clone(),
+                overrides: Arc::clone(&arm.overrides),
             })
             .collect(),
         cells: cells
@@ -407,9 +457,9 @@ mod tests {
             crate::spec::Arm {
                 name: (*name).into(),
                 label: (*name).into(),
-                overrides: BTreeMap::new(),
-                settings,
-                origins: BTreeMap::new(),
+                overrides: Arc::default(),
+                settings: Arc::new(settings),
+                origins: crate::spec::study::Origins::default(),
             }
         });
         Study {
@@ -420,6 +470,7 @@ mod tests {
             primary: "mAP".into(),
             equal_within: 0.005,
             seeds: seeds.to_vec(),
+            adaptive: None,
             baseline: "full".into(),
             confirm: vec![],
             devices: vec![],

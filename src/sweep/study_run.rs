@@ -73,6 +73,8 @@ pub struct Summary {
     pub cells: Vec<CellEnd>,
     /// Data sets, teachers and runs that were made.
     pub made: usize,
+    /// Training steps that it has seen done, where they are limited.
+    pub trained: u64,
     /// Whether it was asked to stop before everything was done.
     pub interrupted: bool,
     /// Whether it has left, while what it submitted goes on.
@@ -136,7 +138,7 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let (indexing, Made { states, stopped, left, no_room }) = if tasks.is_empty() {
+    let (indexing, Made { states, trained, stopped, left, no_room }) = if tasks.is_empty() {
         (indexing, Made::default())
     } else {
         make(plan, runs_root, options, client, tasks, indexing)?
@@ -152,6 +154,7 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     Ok(Summary {
         cells: ends(plan)?,
         made: states.iter().filter(|state| **state == JobState::Done).count(),
+        trained,
         interrupted: states.contains(&JobState::Interrupted),
         left,
         stopped,
@@ -164,6 +167,7 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
 #[derive(Default)]
 struct Made {
     states: Vec<JobState>,
+    trained: u64,
     stopped: Option<String>,
     left: bool,
     no_room: bool,
@@ -246,7 +250,11 @@ fn make(
     let no_room = sweep.workers.found_no_room();
     match sweep.trouble {
         Some(trouble) => Err(trouble),
-        None => Ok((sweep.indexing, Made { states, stopped: sweep.stopped, left, no_room })),
+        None => {
+            let trained = sweep.limits.steps.map_or(0, |(trained, _)| trained.steps());
+            let stopped = sweep.stopped;
+            Ok((sweep.indexing, Made { states, trained, stopped, left, no_room }))
+        }
     }
 }
 

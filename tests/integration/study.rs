@@ -378,3 +378,54 @@ fn the_run_folder_is_complete_by_itself() {
         assert!(folder.join(file).exists(), "{file} is missing");
     }
 }
+
+#[test]
+fn seeds_are_added_look_by_look_and_an_interruption_changes_nothing() {
+    let text = TINY
+        .replace("seeds: 1", "seeds: { min: 2, max: 3, stop: decided }\nequal_within: 0")
+        .replace("  hard_labels: { label: <script>alert(1)</script>, teacher.labels: hard }\n", "");
+    let cells = |place: &Place| {
+        let sql = "select arm, seed, state from runs order by arm, seed";
+        place.succeed(&["query", sql, "--format", "csv"])
+    };
+    let straight = Place::new();
+    straight.study(&text);
+    let planned = straight.succeed(&["plan", "tiny.yaml"]);
+    assert!(planned.contains("4 runs to train for 4 cells"), "{planned}");
+    assert!(planned.contains("2 at first, 3 at most, looks at 2, 3"), "{planned}");
+    straight.succeed(&["sweep", "tiny.yaml"]);
+    let page = std::fs::read_to_string(straight.path().join("reports/tiny/index.html")).unwrap();
+    assert!(page.contains("looks at 2 and 3 pairs"), "the report must tell of the looks");
+    let again = straight.succeed(&["sweep", "tiny.yaml"]);
+    assert!(again.contains("nothing was left to do"), "{again}");
+    let json: serde_json::Value =
+        serde_json::from_str(&straight.succeed(&["plan", "tiny.yaml", "--json"])).unwrap();
+    assert_eq!(json["looks"]["next"], serde_json::Value::Null, "{json}");
+    assert!(json["looks"]["looks"].as_u64() >= Some(1) && json["runs_to_train"] == 0);
+
+    // one cell, one arm, a sweep that is stopped, and the rest
+    let place = Place::new();
+    place.study(&text);
+    place.succeed(&["run", "tiny.yaml", "--arm", "teacher_only", "--seed", "2"]);
+    place.succeed(&["sweep", "tiny.yaml", "--only", "full", "--no-report"]);
+    let stopped = place.dgnet(&["sweep", "tiny.yaml", "--max-time", "0s"]);
+    assert!(matches!(stopped.status.code(), Some(130 | 0)), "{stopped:?}");
+    place.succeed(&["sweep", "tiny.yaml"]);
+    assert_eq!(cells(&place), cells(&straight));
+    assert_eq!(fingerprint(&place), fingerprint(&straight));
+    let table = |place: &Place| {
+        std::fs::read_to_string(place.path().join("reports/tiny/table.csv")).unwrap()
+    };
+    assert_eq!(table(&place), table(&straight));
+}
+
+#[test]
+fn a_grid_that_explodes_is_not_trained_unasked() {
+    let place = Place::new();
+    place.study(TINY);
+    let output = place.dgnet(&["sweep", "tiny.yaml", "--at-most", "2"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("3 runs would be trained, more than 2"), "{said}");
+    assert!(said.contains("--at-most 3") && !place.runs().join("tiny/full").exists(), "{said}");
+}

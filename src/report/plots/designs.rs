@@ -17,6 +17,8 @@ use crate::store::rows::StudyData;
 
 /// Ranks of the cumulative match curve.
 pub const RANKS: u32 = 20;
+/// Title of the effects where not every combination was trained.
+pub const FRACTION: &str = "Effects, from a fraction of the combinations";
 /// Response curves and heat maps at most, each.
 const SHOWN: usize = 12;
 
@@ -27,7 +29,7 @@ pub fn draw(
     primary: &Measure,
 ) -> Result<Vec<Figure>, ReportError> {
     let mut figures = Vec::new();
-    if let Some(factors) = design::factors(data)
+    if let Some(factors) = design::factors(data).or_else(|| design::fraction(data))
         && let Some(figure) = effects(&factors, arms, primary)?
     {
         figures.push(figure);
@@ -178,7 +180,10 @@ fn effects(
     let seeds = seeds(arms);
     let levels: Vec<Vec<bool>> = design.arms.iter().map(|(levels, _)| levels.clone()).collect();
     let of: Vec<_> = design.arms.iter().map(|(_, arm)| values(&arms[*arm], &seeds)).collect();
-    let Some(found) = stats::factorial(&levels, &of) else { return Ok(None) };
+    let whole = levels.len() == 1 << design.factors.len();
+    let found =
+        if whole { stats::factorial(&levels, &of) } else { stats::fractional(&levels, &of) };
+    let Some(found) = found else { return Ok(None) };
     let scaled = |v: f64| v * primary.scale;
     let span = |i: Option<stats::Interval>| i.map(|i| (scaled(i.low), scaled(i.high)));
     let higher = primary.higher != Some(false);
@@ -197,7 +202,7 @@ fn effects(
                 format!("  [{} to {}]", primary.difference(i.low), primary.difference(i.high))
             });
             Row {
-                label: effect_name(&design.factors, &effect.factors),
+                label: with_aliases(&design.factors, effect),
                 centre: Some(scaled(estimate.mean)),
                 wide: span(estimate.t95),
                 narrow: span(estimate.t90),
@@ -228,7 +233,19 @@ fn effects(
         forest::draw(&chart, theme, width)
     })?;
     let alt = format!("Effects on {}: {}.", primary.heading(), told.join("; "));
-    Ok(Some(Figure { place: Place::Effects, title: "Effects".to_owned(), alt, images }))
+    let title = if whole { "Effects" } else { FRACTION };
+    Ok(Some(Figure { place: Place::Effects, title: title.to_owned(), alt, images }))
+}
+
+/// An effect with what it cannot be told from: `lambda_prim 2 -> 0 (+ lambda_fine x lambda_id)`.
+fn with_aliases(factors: &[Factor], effect: &stats::Effect) -> String {
+    let name = effect_name(factors, &effect.factors);
+    let names = |of: &Vec<usize>| {
+        let keys = of.iter().map(|f| factors[*f].key.rsplit('.').next().unwrap_or_default());
+        keys.collect::<Vec<_>>().join(" \u{d7} ")
+    };
+    let others: Vec<String> = effect.aliases.iter().map(names).collect();
+    if others.is_empty() { name } else { format!("{name} (+ {})", others.join(" + ")) }
 }
 
 /// `loss.lambda_prim 2 -> 0`, and `a x b` for an interaction.

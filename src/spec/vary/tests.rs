@@ -13,7 +13,7 @@ fn made(text: &str) -> Result<Vec<WrittenArm>, SpecError> {
         text: text.into(),
         has_lines: true,
     });
-    arms(&parse(&source)?)
+    arms(&parse(&source)?).map(|(arms, _)| arms)
 }
 
 fn names(text: &str) -> Vec<String> {
@@ -117,4 +117,52 @@ fn mistakes_are_named_where_they_are() {
         refused("- grid: { structure.width: [2] }\n- grid: { appearance.width: [2] }")
             .contains("two rules make an arm `width-2`")
     );
+}
+
+#[test]
+fn a_fraction_makes_fewer_arms_and_says_what_is_confounded() {
+    let text = "factorial: { settings: [loss.lambda_prim, loss.lambda_fine, loss.lambda_id, { structure.input: rgb }], fraction: 1/2 }";
+    let source = Arc::new(Source {
+        name: "v.yaml".into(),
+        dir: PathBuf::new(),
+        text: text.into(),
+        has_lines: true,
+    });
+    let (made, notes) = arms(&parse(&source).unwrap()).unwrap();
+    // with the base recipe, half of 16; every arm changes an even number of four settings
+    assert_eq!(made.len(), 7);
+    assert!(made.iter().all(|arm| arm.layer.len() % 2 == 0));
+    assert_eq!(made[0].name, "no_prim_no_fine");
+    assert_eq!(
+        notes,
+        [
+            "`factorial`: 1/2 of 4 settings, 8 runs a seed with the base recipe, resolution IV: single settings are free of pairs, pairs are confounded with each other: lambda_prim x lambda_fine = lambda_id x input; lambda_prim x lambda_id = lambda_fine x input; lambda_fine x lambda_id = lambda_prim x input"
+        ]
+    );
+    let of = |list: &str, fraction: &str| {
+        format!("- factorial: {{ settings: [{list}], fraction: {fraction} }}")
+    };
+    let three = "loss.lambda_prim, loss.lambda_fine, loss.lambda_id";
+    assert_eq!(names(&of(three, "1/2")).len(), 3);
+    assert!(refused(&of(three, "1/4")).contains("1/4 of 3 settings cannot tell them apart"));
+    for fraction in ["1/3", "0.5", "2/4", "1/1"] {
+        assert!(refused(&of(three, fraction)).contains("expected 1/2, 1/4, 1/8"), "{fraction}");
+    }
+    assert!(refused("- factorial: { fraction: 1/2 }").contains("`settings` is missing"));
+    assert!(
+        refused("- factorial: { setings: [loss.lambda_id] }").contains("did you mean `settings`?")
+    );
+    // the full design in the long form
+    assert_eq!(names(&format!("- factorial: {{ settings: [{three}] }}")).len(), 7);
+}
+
+#[test]
+fn rules_that_make_too_many_arms_are_refused_at_their_line() {
+    let list =
+        |n: u32| (1..=n).map(|k| format!("{}", f64::from(k) / 8.0)).collect::<Vec<_>>().join(", ");
+    let text = format!("- grid: {{ loss.lambda_img: [{0}], loss.lambda_prim: [{0}] }}", list(500));
+    let said = refused(&text);
+    assert!(said.contains("v.yaml:1:3: the grid has more than 200000 points"), "{said}");
+    let parts = "loss.lambda_img, loss.lambda_id, loss.lambda_prim, loss.lambda_fine, loss.lambda_code, loss.lambda_cycle, loss.lambda_adv, augment.pad, augment.erasing, train.weight_decay";
+    assert!(names(&format!("- factorial: [{parts}]")).len() == 1023);
 }

@@ -214,7 +214,7 @@ pub fn generator(runs: &Path, spec_file: &Path, stop: &Stop) -> Result<Exit, Wor
     let folder = RunDir::new(spec_file.parent().unwrap_or(Path::new(".")));
     let mut spec = folder.spec()?;
     let Some(settings) = generator_settings(&spec.settings) else { return Ok(Exit::Done) };
-    spec.settings = settings;
+    spec.settings = settings.into();
     spec.stages.training = std::mem::take(&mut spec.stages.generator);
     spec.stages.teacher.clear();
     caught(|| prefix::train_whole(&Job::open(runs, spec, stop)?))

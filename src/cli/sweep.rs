@@ -10,7 +10,7 @@ use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, looks, output, plan as plan_
 use crate::spec::devices::Slots;
 use crate::spec::{Slurm, Study};
 use crate::store::{Db, RunState, gc};
-use crate::sweep::{CellEnd, Options, Plan, Summary, SweepError, plan, sweep_on};
+use crate::sweep::{CellEnd, Ending, Options, Plan, Summary, SweepError, plan, sweep_on};
 
 /// Train everything a study misses, then write its report.
 ///
@@ -60,18 +60,8 @@ pub struct Args {
     /// Train runs of this state anew too; failed ones always are
     #[arg(long, value_name = "STATE", value_enum)]
     pub retry: Vec<Retry>,
-    /// Stop when so many runs have failed or diverged; what runs saves first
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_failures: Option<u32>,
-    /// Stop at the first run that fails or diverges
-    #[arg(long, conflicts_with = "max_failures")]
-    pub fail_fast: bool,
-    /// Stop after this time, resumably: 90s, 30m, 8h, 2d
-    #[arg(long, value_name = "TIME", value_parser = time)]
-    pub max_time: Option<Duration>,
-    /// Stop when this sweep has trained so many steps, resumably
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub max_steps: Option<u64>,
+    #[command(flatten)]
+    pub limits: Limits,
     /// Stop and try again a worker that gives no sign of life and takes no processor time for this long
     /// (one that computes: eight times as long); `never` waits for ever
     #[arg(long, value_name = "TIME", default_value = "30m", value_parser = patience)]
@@ -88,6 +78,23 @@ pub struct Args {
     /// Folder of the report [default: reports/<study>]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// What ends a sweep before its work does; the same command goes on from there.
+#[derive(Debug, clap::Args)]
+pub struct Limits {
+    /// Stop when so many runs have failed or diverged; what runs saves first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: Option<u32>,
+    /// Stop at the first run that fails or diverges
+    #[arg(long, conflicts_with = "max_failures")]
+    pub fail_fast: bool,
+    /// Stop after this time, resumably: 90s, 30m, 8h, 2d
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub max_time: Option<Duration>,
+    /// Stop when this sweep has trained so many steps, resumably
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_steps: Option<u64>,
 }
 
 /// Devices as one argument.
@@ -201,13 +208,13 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
             output::talk(&remark);
         }
     }
-    let failures = args.max_failures.map(|most| most as usize);
+    let failures = args.limits.max_failures.map(|most| most as usize);
     let options = Options {
         jobs: args.jobs.map(usize::from),
-        max_failures: if args.fail_fast { Some(1) } else { failures },
+        max_failures: if args.limits.fail_fast { Some(1) } else { failures },
         devices: args.devices.as_ref().map(|devices| devices.0.clone()).unwrap_or_default(),
-        time: args.max_time,
-        steps: args.max_steps,
+        time: args.limits.max_time,
+        steps: args.limits.max_steps,
         hang_after: Some(args.hang_after),
         slurm: slurm(args, &study)?,
         detach: args.detach,
@@ -216,23 +223,25 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let next = |plan: &Plan| looks::said(plan).into_iter().for_each(|line| output::talk(&line));
     let summary = sweep_on(plan, again, runs, &options, next)?;
     tell(&study.name, &summary)?;
-    if let Some(reason) = summary.stopped.as_ref().filter(|_| !summary.no_room) {
+    if let Some(reason) = summary.stopped.as_ref().filter(|_| summary.ending != Ending::NoRoom) {
         output::talk(&format!("stopped: {reason}; the same command goes on from here"));
     }
-    if summary.no_room {
-        return Ok(FAILED);
-    }
-    if summary.left && args.detach {
-        let study = args.study.file.display();
-        output::talk(&format!(
-            "everything is submitted; `dgnet watch {study} --once` looks at it, `dgnet sweep {study} --launcher slurm` comes back to it"
-        ));
-        return Ok(DONE);
-    }
-    if summary.interrupted {
-        let failed = |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);
-        let by_failures = summary.stopped.is_some() && summary.cells.iter().any(failed);
-        return Ok(if by_failures { RUNS_FAILED } else { INTERRUPTED });
+    match summary.ending {
+        Ending::NoRoom => return Ok(FAILED),
+        Ending::Left if args.detach => {
+            let study = args.study.file.display();
+            output::talk(&format!(
+                "everything is submitted; `dgnet watch {study} --once` looks at it, `dgnet sweep {study} --launcher slurm` comes back to it"
+            ));
+            return Ok(DONE);
+        }
+        Ending::Left | Ending::Interrupted => {
+            let failed =
+                |cell: &CellEnd| matches!(cell.state, RunState::Failed | RunState::Diverged);
+            let by_failures = summary.stopped.is_some() && summary.cells.iter().any(failed);
+            return Ok(if by_failures { RUNS_FAILED } else { INTERRUPTED });
+        }
+        Ending::Complete => {}
     }
     if !args.no_report {
         if summary.indexed {
@@ -254,13 +263,11 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
 /// The exit code that a summary means.
 pub fn code(summary: &Summary) -> u8 {
     let failed = summary.cells.iter().any(|cell| cell.state != RunState::Done);
-    if summary.no_room {
-        return FAILED;
-    }
-    match (summary.interrupted, failed) {
-        (true, _) => INTERRUPTED,
-        (_, true) => RUNS_FAILED,
-        _ => DONE,
+    match summary.ending {
+        Ending::NoRoom => FAILED,
+        Ending::Interrupted | Ending::Left => INTERRUPTED,
+        Ending::Complete if failed => RUNS_FAILED,
+        Ending::Complete => DONE,
     }
 }
 
@@ -282,7 +289,7 @@ pub fn tell(study: &str, summary: &Summary) -> anyhow::Result<()> {
             }
         }
     }
-    if summary.no_room {
+    if summary.ending == Ending::NoRoom {
         output::talk(
             "error: the disk is full: nothing more is trained\n  hint: free some space below the runs folder; the same command goes on from what is whole",
         );
@@ -304,6 +311,6 @@ pub fn tell(study: &str, summary: &Summary) -> anyhow::Result<()> {
         .collect();
     let nothing = summary.made == 0 && summary.count(RunState::Failed) == 0;
     let made = if nothing { ", nothing was left to do" } else { "" };
-    let made = if summary.interrupted { "" } else { made };
+    let made = if summary.ending == Ending::Complete { made } else { "" };
     output::data(&format!("{study}: {} cells: {}{made}\n", summary.cells.len(), counts.join(", ")))
 }

@@ -130,7 +130,7 @@ fn contrast(levels: &[Vec<bool>], values: &[f64], factors: &[usize]) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use super::*;
 
@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn pairs_of_a_fraction_are_told_only_where_nothing_shorter_hides_in_them() {
         let half = |factors: usize| -> Vec<Vec<bool>> {
-            let even = |set: &u32| set.count_ones() % 2 == 0;
+            let even = |set: &u32| set.count_ones().is_multiple_of(2);
             let runs = (0..1_u32 << factors).filter(even);
             runs.map(|set| (0..factors).map(|f| set >> f & 1 == 1).collect()).collect()
         };

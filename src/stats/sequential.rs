@@ -210,6 +210,6 @@ fn t_test(differences: &[f64]) -> f64 {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 #[path = "sequential_tests.rs"]
 mod tests;

@@ -172,7 +172,7 @@ fn seeds_of_a_study_come_together_only_where_its_arms_are_the_same() {
 
     // the same name with other settings
     let mut spec = spec("s", "full", 3, "00000003");
-    spec.settings.loss.lambda_img = 77.0;
+    std::sync::Arc::make_mut(&mut spec.settings).loss.lambda_img = 77.0;
     RunDir::create(other.path(), &spec).unwrap();
     record(other.path(), "rank1", &["full"], &[("full", 3)]);
     let merged = merge(here.path(), &from(&[other.path()])).unwrap();

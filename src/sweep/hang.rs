@@ -116,8 +116,8 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_mins(30);
 
-    fn beat(beat: u64) -> Option<Heartbeat> {
-        Some(Heartbeat { beat, phase: "training".into(), step: beat, of: 100 })
+    fn beat(beat: u64) -> Heartbeat {
+        Heartbeat { beat, phase: "training".into(), step: beat, of: 100 }
     }
 
     /// Looks every second for `seconds`; what is seen follows from the second.
@@ -135,33 +135,37 @@ mod tests {
 
     #[test]
     fn still_and_idle_for_the_whole_time_is_hanging() {
-        let (second, silent) = watch(4000, |_| (beat(3), Some(700))).unwrap();
+        let (second, silent) = watch(4000, |_| (Some(beat(3)), Some(700))).unwrap();
         assert_eq!((second, silent), (1800, LIMIT));
         // a process that only wakes now and then still waits: 20 ms a minute
-        assert!(watch(4000, |second| (beat(3), Some(second / 30))).is_some());
+        assert!(watch(4000, |second| (Some(beat(3)), Some(second / 30))).is_some());
     }
 
     #[test]
     fn a_slow_worker_is_never_touched() {
         // a step of 25 minutes
-        assert_eq!(watch(50_000, |second| (beat(second / 1500), Some(700))), None);
+        assert_eq!(watch(50_000, |second| (Some(beat(second / 1500)), Some(700))), None);
         // an evaluation of three hours, without a beat
-        assert_eq!(watch(10_800, |second| (beat(3), Some(second * 100))), None);
-        assert_eq!(watch(10_800, |_| (beat(3), None)), None, "nobody knows whether it computes");
+        assert_eq!(watch(10_800, |second| (Some(beat(3)), Some(second * 100))), None);
+        assert_eq!(
+            watch(10_800, |_| (Some(beat(3)), None)),
+            None,
+            "nobody knows whether it computes"
+        );
     }
 
     #[test]
     fn who_computes_without_end_is_found_in_the_end() {
-        let (second, _) = watch(20_000, |second| (beat(3), Some(second * 100))).unwrap();
+        let (second, _) = watch(20_000, |second| (Some(beat(3)), Some(second * 100))).unwrap();
         assert_eq!(second, 8 * 1800);
     }
 
     #[test]
     fn time_that_nobody_watched_does_not_count() {
         let (start, mut watch) = (Instant::now(), Watch::new(LIMIT));
-        assert_eq!(watch.look(start, beat(1), Some(5)), None);
+        assert_eq!(watch.look(start, Some(beat(1)), Some(5)), None);
         // the sweep, or the machine, slept for a day
-        assert_eq!(watch.look(start + Duration::from_hours(24), beat(1), Some(5)), None);
+        assert_eq!(watch.look(start + Duration::from_hours(24), Some(beat(1)), Some(5)), None);
         assert_eq!(watch.last_words(), "in training 1/100");
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::error::SweepError;
 use super::plan::Plan;
-use super::study_run::{CellEnd, Options, Summary, sweep};
+use super::study_run::{CellEnd, Ending, Options, Summary, sweep};
 use crate::spec::metrics::{self, Direction};
 use crate::spec::{Adaptive, Study};
 use crate::stats::sequential::{differences, follow};
@@ -112,7 +112,7 @@ pub fn sweep_on(
     let began = Instant::now();
     let mut summary = sweep(&first, runs_root, options)?;
     let mut plan = first;
-    while plan.standing.is_some() && !(summary.interrupted || summary.left || summary.no_room) {
+    while plan.standing.is_some() && summary.ending == Ending::Complete {
         let next = again()?;
         let known: BTreeSet<(&str, u64)> =
             plan.cells.iter().map(|cell| (cell.arm.as_str(), cell.seed)).collect();
@@ -134,14 +134,14 @@ pub fn sweep_on(
             ..options.clone()
         };
         let round = sweep(&next.clone().without(&failed), runs_root, &left)?;
-        summary = joined(summary, round);
+        summary = joined(&summary, round);
         plan = next;
     }
     Ok(summary)
 }
 
 /// Both rounds told as one sweep; of a cell, the later round knows more.
-fn joined(earlier: Summary, later: Summary) -> Summary {
+fn joined(earlier: &Summary, later: Summary) -> Summary {
     let newer = |cell: &&CellEnd| {
         !later.cells.iter().any(|other| other.arm == cell.arm && other.seed == cell.seed)
     };
@@ -151,9 +151,7 @@ fn joined(earlier: Summary, later: Summary) -> Summary {
         cells,
         made: earlier.made + later.made,
         trained: earlier.trained + later.trained,
-        interrupted: later.interrupted,
-        left: later.left,
-        no_room: later.no_room,
+        ending: later.ending,
         stopped: later.stopped,
         indexed: later.indexed,
     }

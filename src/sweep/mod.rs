@@ -23,4 +23,4 @@ mod study_run;
 pub use error::SweepError;
 pub use looks::sweep_on;
 pub use plan::{Plan, plan};
-pub use study_run::{CellEnd, Options, Summary, sweep};
+pub use study_run::{CellEnd, Ending, Options, Summary, sweep};

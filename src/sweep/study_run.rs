@@ -66,6 +66,20 @@ pub struct CellEnd {
     pub run: RunDir,
 }
 
+/// How far a sweep came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything that it could do is done.
+    #[default]
+    Complete,
+    /// It was asked to stop before that.
+    Interrupted,
+    /// It has left, while what it submitted goes on.
+    Left,
+    /// The disk is full.
+    NoRoom,
+}
+
 /// What a sweep did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
@@ -75,14 +89,10 @@ pub struct Summary {
     pub made: usize,
     /// Training steps that it has seen done, where they are limited.
     pub trained: u64,
-    /// Whether it was asked to stop before everything was done.
-    pub interrupted: bool,
-    /// Whether it has left, while what it submitted goes on.
-    pub left: bool,
+    /// Whether everything was seen to its end.
+    pub ending: Ending,
     /// Why it stopped by itself, where it did.
     pub stopped: Option<String>,
-    /// Whether the disk is full.
-    pub no_room: bool,
     /// Whether the results are in the database; `false` while another sweep's writer is behind.
     pub indexed: bool,
 }
@@ -138,14 +148,14 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let (indexing, Made { states, trained, stopped, left, no_room }) = if tasks.is_empty() {
+    let (indexing, Made { states, trained, stopped, ending }) = if tasks.is_empty() {
         (indexing, Made::default())
     } else {
         make(plan, runs_root, options, client, tasks, indexing)?
     };
     let indexed = match indexing.finish() {
         // the run folders say what happened, and that is to be heard
-        Err(error) if no_room => {
+        Err(error) if ending == Ending::NoRoom => {
             tracing::warn!("{error}");
             false
         }
@@ -155,10 +165,8 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
         cells: ends(plan)?,
         made: states.iter().filter(|state| **state == JobState::Done).count(),
         trained,
-        interrupted: states.contains(&JobState::Interrupted),
-        left,
+        ending,
         stopped,
-        no_room,
         indexed,
     })
 }
@@ -169,8 +177,7 @@ struct Made {
     states: Vec<JobState>,
     trained: u64,
     stopped: Option<String>,
-    left: bool,
-    no_room: bool,
+    ending: Ending,
 }
 
 fn make(
@@ -247,15 +254,20 @@ fn make(
     let left = sweep.wish == Wish::Leave;
     sweep.progress.end(if left { &[] } else { &states });
     over.store(true, Ordering::Relaxed);
-    let no_room = sweep.workers.found_no_room();
-    match sweep.trouble {
-        Some(trouble) => Err(trouble),
-        None => {
-            let trained = sweep.limits.steps.map_or(0, |(trained, _)| trained.steps());
-            let stopped = sweep.stopped;
-            Ok((sweep.indexing, Made { states, trained, stopped, left, no_room }))
-        }
+    let ending = if sweep.workers.found_no_room() {
+        Ending::NoRoom
+    } else if left {
+        Ending::Left
+    } else if states.contains(&JobState::Interrupted) {
+        Ending::Interrupted
+    } else {
+        Ending::Complete
+    };
+    if let Some(trouble) = sweep.trouble {
+        return Err(trouble);
     }
+    let trained = sweep.limits.steps.map_or(0, |(trained, _)| trained.steps());
+    Ok((sweep.indexing, Made { states, trained, stopped: sweep.stopped, ending }))
 }
 
 /// What ends a sweep before its work does.

@@ -46,7 +46,8 @@ impl Fraction {
 
     /// The runs: which settings are changed, the run without changes left out.
     pub fn runs(&self) -> Vec<u32> {
-        let even = |run: u32| self.words.iter().all(|word| (word & run).count_ones() % 2 == 0);
+        let even =
+            |run: u32| self.words.iter().all(|word| (word & run).count_ones().is_multiple_of(2));
         (1..1_u32 << self.settings).filter(|run| even(*run)).collect()
     }
 

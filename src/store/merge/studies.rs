@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::copy::link_between;
@@ -103,7 +104,7 @@ fn settings(
     record: &StudyRecord,
     arm: &str,
     index: &RunIndex,
-) -> Result<Option<Settings>, StoreError> {
+) -> Result<Option<Arc<Settings>>, StoreError> {
     for cell in record.cells.iter().filter(|cell| cell.arm == arm) {
         if let Some(run) = index.find(&cell.uid)? {
             return Ok(Some(run.spec()?.settings));

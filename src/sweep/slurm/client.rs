@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// Submits a script; gives Slurm's number of the array.
-    pub fn submit(&self, script: &Path) -> Result<u64, Refusal> {
+    pub fn submit(script: &Path) -> Result<u64, Refusal> {
         let mut command = Command::new("sbatch");
         for name in OVERRIDES {
             command.env_remove(name);
@@ -92,7 +92,7 @@ impl Client {
     }
 
     /// Slurm's number of the array of this name, if it has one.
-    pub fn named(&self, name: &str) -> Result<Option<u64>, String> {
+    pub fn named(name: &str) -> Result<Option<u64>, String> {
         let output = asked(
             "squeue",
             &["--noheader", "--array", "--states=all", "--name", name, "--format=%F"],
@@ -101,7 +101,7 @@ impl Client {
     }
 
     /// What Slurm says of every task of these arrays; those that ended some minutes ago are missing.
-    pub fn look(&self, arrays: &[u64]) -> Result<BTreeMap<TaskId, Seen>, String> {
+    pub fn look(arrays: &[u64]) -> Result<BTreeMap<TaskId, Seen>, String> {
         let jobs = format!("--jobs={}", listed(arrays));
         let fields = ["--noheader", "--array", "--states=all", &jobs, "-O", SQUEUE_FIELDS];
         match asked("squeue", &fields) {
@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Tells tasks to end.
-    pub fn cancel(&self, tasks: &[TaskId], how: Cancel) -> Result<(), String> {
+    pub fn cancel(tasks: &[TaskId], how: Cancel) -> Result<(), String> {
         for tasks in tasks.chunks(MOST_NAMED) {
             let mut arguments: Vec<String> = match how {
                 Cancel::Queued => vec!["--state=PENDING".into()],

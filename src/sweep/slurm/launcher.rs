@@ -91,13 +91,13 @@ impl Slurm {
         };
         let mut records = Records::read(&place.folder)?;
         for array in records.arrays.iter_mut().filter(|array| array.job.is_none()) {
-            array.job = client.named(&array.name).map_err(silent)?;
+            array.job = Client::named(&array.name).map_err(silent)?;
         }
         let numbers: Vec<u64> = records.arrays.iter().filter_map(|array| array.job).collect();
         let seen = if numbers.is_empty() {
             BTreeMap::new()
         } else {
-            client.look(&numbers).map_err(silent)?
+            Client::look(&numbers).map_err(silent)?
         };
         let is_live = |task: TaskId| seen.get(&task).is_some_and(Seen::is_live);
         let mut said = Vec::new();
@@ -159,18 +159,14 @@ impl Slurm {
             members.iter().map(|job| Entry::of(self.workers.job(*job))).collect();
         // an attempt of which it is not known whether it arrived
         let open = self.records.arrays.iter().find(|a| a.job.is_none() && a.tasks == tasks);
-        let (name, arrived) = match open.map(|array| array.name.clone()) {
-            Some(name) => {
-                let arrived = self.client.named(&name);
-                (name, arrived)
-            }
-            None => {
-                let name = self.new_name(&tasks);
-                let array = Array { name: name.clone(), job: None, at: now(), tasks };
-                self.records.arrays.push(array);
-                self.records.write(&self.place.folder)?;
-                (name, Ok(None))
-            }
+        let (name, arrived) = if let Some(array) = open {
+            (array.name.clone(), Client::named(&array.name))
+        } else {
+            let name = self.new_name(&tasks);
+            let array = Array { name: name.clone(), job: None, at: now(), tasks };
+            self.records.arrays.push(array);
+            self.records.write(&self.place.folder)?;
+            (name, Ok(None))
         };
         let number = match arrived {
             Ok(Some(number)) => Ok(number),
@@ -179,14 +175,16 @@ impl Slurm {
                 let file = self.scripts().join(format!("{name}.sh"));
                 create_folder(&self.scripts())?;
                 write_atomic(&file, script::text(&batch).as_bytes())?;
-                self.client.submit(&file)
+                Client::submit(&file)
             }
             Err(text) => Err(Refusal::ForNow(text)),
         };
         match number {
             Ok(number) => {
-                let array = self.records.arrays.iter_mut().find(|array| array.name == name);
-                array.into_iter().for_each(|array| array.job = Some(number));
+                let mut arrays = self.records.arrays.iter_mut();
+                if let Some(array) = arrays.find(|array| array.name == name) {
+                    array.job = Some(number);
+                }
                 self.records.write(&self.place.folder)?;
                 self.took(members, number);
                 Ok(true)
@@ -268,7 +266,7 @@ impl Slurm {
         if arrays.is_empty() {
             return;
         }
-        let mut seen = match self.client.look(&arrays) {
+        let mut seen = match Client::look(&arrays) {
             Ok(seen) => seen,
             Err(text) => {
                 self.complain(&format!("Slurm does not answer, jobs go on: {text}"));
@@ -367,12 +365,12 @@ impl Slurm {
         let (at_once, gently) = (tasks(Cancel::AtOnce), tasks(Cancel::Gently));
         let mut told = Ok(());
         if !at_once.is_empty() {
-            told = self.client.cancel(&at_once, Cancel::AtOnce);
+            told = Client::cancel(&at_once, Cancel::AtOnce);
         }
         if !gently.is_empty() && due {
             told = told
-                .and_then(|()| self.client.cancel(&gently, Cancel::Queued))
-                .and_then(|()| self.client.cancel(&gently, Cancel::Gently));
+                .and_then(|()| Client::cancel(&gently, Cancel::Queued))
+                .and_then(|()| Client::cancel(&gently, Cancel::Gently));
         }
         if let Err(text) = told {
             self.complain(&format!("Slurm does not cancel: {text}"));

@@ -6,6 +6,8 @@
 mod architecture;
 #[path = "integration/command_line.rs"]
 mod command_line;
+#[path = "integration/damage.rs"]
+mod damage;
 #[path = "integration/faults.rs"]
 mod faults;
 #[path = "integration/generate.rs"]

@@ -19,6 +19,7 @@ pub mod read;
 pub mod records;
 pub mod rows;
 pub mod run_dir;
+pub mod run_lock;
 pub mod run_writer;
 pub mod stages;
 pub mod study_dir;

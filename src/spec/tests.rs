@@ -198,8 +198,8 @@ fn arms_that_are_the_same_are_noted() {
     assert_eq!(
         study.notes,
         [
-            "arms `c`, `d` come out as the same settings and share their runs",
             "arms `a`, `b` come out as the same settings and share their runs",
+            "arms `c`, `d` come out as the same settings and share their runs",
         ]
     );
     let study = arms("  a: { train.steps: 100 }\n");

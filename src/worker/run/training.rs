@@ -220,6 +220,11 @@ impl Session {
     pub fn train(&mut self, job: &Job, writer: &mut RunWriter) -> Result<Phase, WorkerError> {
         if let Some(lines) = &self.published {
             copy_lines(lines, writer)?;
+            let steps = job.spec.settings.train.steps;
+            writer.event(
+                "info",
+                &format!("took over {steps} steps: the training was done already"),
+            )?;
             return Ok(Phase::Complete);
         }
         match self.advance(job, writer, job.spec.settings.train.steps)? {

@@ -1,6 +1,6 @@
 //! When a worker hangs: its heart no longer beats and its processor time stands still, for as long as
 //! this process has watched by its own clock. A worker that computes without a beat is not touched
-//! before it has been silent for [`BUSY`] times as long. Decides; ends nothing.
+//! before it has been silent for `BUSY` times as long. Decides; ends nothing.
 
 use std::time::{Duration, Instant};
 

@@ -25,6 +25,9 @@ pub fn checkpoints(place: &Place) -> Vec<PathBuf> {
         .collect()
 }
 
+/// A way to damage the checkpoint of a record, and its name.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+
 #[test]
 fn a_checkpoint_that_is_not_whole_falls_back_to_the_one_before() {
     let straight = place();
@@ -35,10 +38,10 @@ fn a_checkpoint_that_is_not_whole_falls_back_to_the_one_before() {
         let bytes = std::fs::read(file).unwrap();
         std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
     };
-    let damages: [(&str, &dyn Fn(&Path)); 7] = [
+    let damages: [Damage; 7] = [
         ("truncated weights", &|record| truncate(&record.with_extension("safetensors"))),
         ("no weights", &|record| {
-            std::fs::remove_file(record.with_extension("safetensors")).unwrap()
+            std::fs::remove_file(record.with_extension("safetensors")).unwrap();
         }),
         ("a flipped bit", &|record| flip(&record.with_extension("safetensors"))),
         ("no record", &|record| std::fs::remove_file(record).unwrap()),

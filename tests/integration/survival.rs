@@ -192,7 +192,7 @@ impl Round<'_> {
     fn wait(&mut self, sweep: &mut Child) -> bool {
         let pause = Duration::from_millis(self.rng.next_u64() % 1200);
         // every other time it first waits for a training to move, however slow the machine is
-        let begun = (self.rng.next_u64() % 2 == 0).then(|| beats(&self.place));
+        let begun = self.rng.next_u64().is_multiple_of(2).then(|| beats(&self.place));
         let mut until = Instant::now() + pause;
         let patience = Instant::now() + Duration::from_secs(20);
         while Instant::now() < until {

@@ -118,6 +118,20 @@ YAML
     $one >/dev/null 2>&1
     note engine "sweep of 1000 runs that do nothing, for each" "$(awk "BEGIN {print ($(date +%s%N) - $began) / 1e9}")" ms
     note engine "the same sweep, all done" "$(ms 3 $one)" ms
+    # ten curves of a thousand points in each of them
+    for folder in "$many"/runs/many/*/seed-*; do
+        awk -v seed="${#folder}$RANDOM" 'BEGIN {
+            srand(seed)
+            print "{\"attempt\":1,\"from_step\":0}"
+            for (step = 10; step <= 10000; step += 10) {
+                line = "{\"step\":" step ",\"values\":{\"loss_adv\":" 4 * rand()
+                n = split("loss_code_1 loss_cycle loss_dis loss_fine loss_id_c loss_id_s loss_img_1 loss_img_2 loss_prim", names, " ")
+                for (k = 1; k <= n; k++) line = line ",\"" names[k] "\":" 10 * rand()
+                print line "}}"
+            }
+        }' >"$folder/metrics-1.jsonl"
+    done
+    note engine "reindex of 1000 runs with 10000 values each" "$(ms 1 $dgnet --runs "$many/runs" reindex)" ms
 }
 
 parts=("$@")

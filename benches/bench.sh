@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
-#   just bench [PART...]     parts: start plan rerun step draw check report store engine   (default: all that need no finished study)
+#   just bench [PART...]     parts: start plan rerun step draw check report large store engine   (default: all that need no finished study)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
@@ -39,6 +39,32 @@ check() {
 }
 rerun() { note rerun "sweep of the finished default study" "$(ms 5 $dgnet sweep ablations.yaml)" ms; }
 report() { note report "report of the finished default study" "$(ms 3 $dgnet report ablations.yaml --out "$work/report")" ms; }
+large() {
+    # 20 arms x 25 seeds, 10 metrics at 10,000 steps: 50 million values
+    mkdir -p "$work/large"
+    $dgnet --runs "$work/large" reindex >/dev/null
+    python3 - "$work/large/results.db" <<'EOF'
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("pragma foreign_keys = off")
+db.execute("insert into study values ('large', 'How long?', 'mAP', 0.005, 'arm_00', '[]', 'large.yaml', '', 0, null, null)")
+names = [("mAP", "", "higher"), ("step_seconds", "s", "lower")] + [(f"loss_{k}", "", "lower") for k in range(8)]
+db.executemany("insert into metric_name (id, name, unit, direction) values (?, ?, ?, ?)", [(k + 1, *name) for k, name in enumerate(names)])
+steps = "with recursive steps(t) as (select 1 union all select t + 1 from steps where t < 10000)"
+for arm in range(20):
+    db.execute("insert into arm values ('large', ?, ?, ?, ?)", (f"arm_{arm:02}", arm, f"arm_{arm:02}", '{"loss.lambda_img": %d}' % arm))
+    for seed in range(1, 26):
+        number, uid = 25 * arm + seed, f"{25 * arm + seed:064x}"
+        db.execute("insert into run values (?, ?, 'done', 1, ?, 10000, 10000, 2, 'data', '{}', '{}', null, 0, 9, 9, 9, 1)", (uid, uid, seed))
+        db.execute("insert into cell values ('large', ?, ?, ?)", (f"arm_{arm:02}", seed, uid))
+        db.execute("insert into run_number values (?, ?)", (number, uid))
+        for name in range(1, 11):
+            db.execute(steps + " insert into metric select ?, ?, t, (t * ? + ? * 7919) % 1009 / 1009.0, null from steps", (number, name, name + 1, number))
+db.commit()
+EOF
+    note large "report of 500 runs x 10 metrics x 10,000 steps" "$(ms 1 $dgnet --runs "$work/large" report large --out "$work/large-report")" ms
+    note large "its memory" "$(memory $dgnet --runs "$work/large" report large --out "$work/large-report")" MB
+}
 step() {
     # two runs side by side with one thread each, against one run with two threads: steps a second in all
     local one two
@@ -138,7 +164,7 @@ parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step)
 for part in "${parts[@]}"; do
     case $part in
-    start | plan | draw | check | step | rerun | report | store | engine) "$part" ;;
+    start | plan | draw | check | step | rerun | report | large | store | engine) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

@@ -1,4 +1,5 @@
-//! What `plan` and `sweep` say of a study whose seeds are added as needed.
+//! What `plan` and `sweep` say of a study whose cells follow from results: seeds that are added as needed,
+//! arms that are given up.
 
 use serde_json::{Value as Json, json};
 
@@ -7,6 +8,7 @@ use crate::stats::Decision;
 use crate::stats::verdict::ALPHA;
 use crate::sweep::Plan;
 use crate::sweep::looks::Standing;
+use crate::sweep::pruning::Pruning;
 
 /// The rule, what it can decide, and where the study stands.
 pub fn remarks(plan: &Plan, standing: &Standing) -> Vec<String> {
@@ -30,12 +32,42 @@ pub fn remarks(plan: &Plan, standing: &Standing) -> Vec<String> {
     if more > 0 {
         remarks.push(format!("at most {} may be added", counted(more, "run")));
     }
-    remarks.extend(said(plan));
+    remarks.extend(verdicts(plan));
     remarks
 }
 
-/// What the last look said; nothing before the first.
-pub fn said(plan: &Plan) -> Option<String> {
+/// What the looks have said so far, a line each.
+pub fn said(plan: &Plan) -> Vec<String> {
+    let pruned = plan.pruning.as_ref().and_then(given_up);
+    verdicts(plan).into_iter().chain(pruned).collect()
+}
+
+/// The rule that gives arms up, and where the study stands.
+pub fn pruning_remarks(pruning: &Pruning) -> Vec<String> {
+    let rule = pruning.rule;
+    let mut remarks = vec![format!(
+        "an exploratory arm gets its other seeds unless the 95 % interval of its first {} says that it is more than {} worse than the baseline",
+        rule.after, rule.behind,
+    )];
+    if pruning.more() > 0 {
+        let waiting = counted(pruning.waiting.len(), "arm");
+        let more = counted(pruning.more(), "run");
+        remarks.push(format!("{waiting} not looked at yet: {more} more at most"));
+    }
+    remarks.extend(given_up(pruning));
+    remarks
+}
+
+/// Arms that are given up; nothing where there is none.
+fn given_up(pruning: &Pruning) -> Option<String> {
+    let arms = pruning.pruned.iter().map(|(arm, mean)| format!("`{arm}` ({mean:+.3})"));
+    let arms = joined(arms);
+    let seeds = counted(pruning.first.len(), "seed");
+    (!arms.is_empty()).then(|| format!("given up after {seeds}, too far behind: {arms}"))
+}
+
+/// What the last look at the family said; nothing before the first.
+fn verdicts(plan: &Plan) -> Option<String> {
     let standing = plan.standing.as_ref().filter(|standing| standing.course.looks > 0)?;
     let seeds = standing.looks.at()[standing.course.looks - 1];
     let arms = standing.family.iter().zip(&standing.course.arms).map(|(name, arm)| {
@@ -66,6 +98,19 @@ pub fn as_json(plan: &Plan, standing: &Standing) -> Json {
         "next": standing.course.next,
         "arms": arms.collect::<Vec<_>>(),
         "runs_at_most_added": standing.more(plan),
+    })
+}
+
+/// The rule that gives arms up, for programs.
+pub fn pruning_as_json(pruning: &Pruning) -> Json {
+    let pruned = pruning.pruned.iter().map(|(arm, mean)| json!({ "arm": arm, "difference": mean }));
+    json!({
+        "after": pruning.rule.after,
+        "behind": pruning.rule.behind,
+        "seeds": pruning.first,
+        "waiting": pruning.waiting,
+        "pruned": pruned.collect::<Vec<_>>(),
+        "runs_at_most_added": pruning.more(),
     })
 }
 

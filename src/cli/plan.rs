@@ -80,6 +80,7 @@ fn settings(study: &Study, name: &str, as_json: bool) -> anyhow::Result<String> 
 /// What a person should know before the time is spent.
 pub fn remarks(plan: &Plan) -> Vec<String> {
     let mut remarks: Vec<String> = plan.notes.iter().map(|note| format!("note: {note}")).collect();
+    remarks.extend(plan.pruning.iter().flat_map(looks::pruning_remarks));
     if let Some(standing) = &plan.standing {
         remarks.extend(looks::remarks(plan, standing));
         return remarks;

@@ -95,6 +95,7 @@ fn rest(plan: &Plan, forecasts: &[Forecast]) -> Json {
         "smallest_p": plan.standing.is_none().then(|| plan.smallest_p()),
         "seeds_needed": plan.standing.is_none().then(|| plan.seeds_needed()),
         "looks": plan.standing.as_ref().map(|standing| looks::as_json(plan, standing)),
+        "prune": plan.pruning.as_ref().map(looks::pruning_as_json),
         "notes": plan.notes,
     })
 }

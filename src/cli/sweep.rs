@@ -25,7 +25,8 @@ use crate::sweep::{CellEnd, Ending, Options, Plan, Summary, SweepError, plan, sw
 /// is as above (jobs save and end, waiting ones are cancelled); a terminal that closes ends nothing.
 ///
 /// With `seeds: { min: 4, max: 12, stop: decided }`, seeds are added look by look to arms of `confirm` whose
-/// verdict is open; what is added follows from the results alone, also after an interruption.
+/// verdict is open; what is added follows from the results alone, also after an interruption. With `prune:
+/// { after: 3, behind: 0.05 }`, exploratory arms that are hopeless after 3 seeds get no more.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

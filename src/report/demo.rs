@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::store::rows::{
-    ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MetricDef, MetricRow, StageRow, StudyData,
-    StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, FinalRow, HitRow, MetricDef, MetricRow, StageRow,
+    StudyData, StudyRow,
 };
 
 /// An arm to invent: name, overrides, effect on mAP.
@@ -74,12 +74,15 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
                 .skip(usize::from(arms.len() < 2))
                 .collect(),
             adaptive: None,
+            prune: None,
             file: "experiments/ablations.yaml".into(),
             source: "study: ablations\nextends: base/small.yaml\nseeds: 3\nprimary: mAP\n".into(),
         },
         arms: Vec::new(),
         cells: Vec::new(),
         metrics: Vec::new(),
+        stretch: 11,
+        finals: Vec::new(),
         defs: defs(),
         artifacts: Vec::new(),
         changes: Vec::new(),
@@ -108,7 +111,23 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
             data.changes.extend(changes(arm.name, place as u64, seeds));
         }
     }
+    settle(&mut data);
     data
+}
+
+/// Takes last values from the curves, after these were changed.
+pub fn settle(data: &mut StudyData) {
+    let mut last: BTreeMap<(String, u64, String), (u64, f64)> = BTreeMap::new();
+    for row in &data.metrics {
+        let of = last.entry((row.arm.clone(), row.seed, row.metric.clone())).or_default();
+        if row.step >= of.0 {
+            *of = (row.step, row.value);
+        }
+    }
+    data.finals = last
+        .into_iter()
+        .map(|((arm, seed, metric), (_, value))| FinalRow { arm, seed, metric, value })
+        .collect();
 }
 
 /// The settings that the invented arms vary, resolved.
@@ -316,5 +335,6 @@ pub fn eventful() -> StudyData {
         step: 640,
         value: f64::NAN,
     });
+    settle(&mut data);
     data
 }

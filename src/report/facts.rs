@@ -106,8 +106,11 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
         seeds.dedup();
         seeds.len()
     };
-    let least = data.study.adaptive.filter(|adaptive| adaptive.min < seeds);
-    let least = least.map_or(String::new(), |adaptive| format!("{} to ", adaptive.min));
+    // arms may have been given up, or seeds added where a verdict was open
+    let of = |arm: &str| data.cells.iter().filter(|cell| cell.arm == arm).count();
+    let least = data.arms.iter().map(|arm| of(&arm.name)).min().unwrap_or(0);
+    let follows = data.study.adaptive.is_some() || data.study.prune.is_some();
+    let least = if follows && least < seeds { format!("{least} to ") } else { String::new() };
     let mut runs = vec![format!("{} of {total} done", in_state("done"))];
     for state in ["diverged", "failed", "running", "interrupted", "stale"] {
         match in_state(state) {
@@ -124,15 +127,12 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
         ),
         fact("Runs", runs.join(", ")),
         fact("Decides", format!("{} at the last step{comma}{direction}", primary.title())),
-        fact("Does not matter", format!("differences up to {}", band(data, primary))),
+        fact(
+            "Does not matter",
+            format!("differences up to {}", primary.margin(data.study.equal_within)),
+        ),
         fact("Baseline", data.study.baseline.clone()),
     ]
-}
-
-fn band(data: &StudyData, primary: &Measure) -> String {
-    let scaled = data.study.equal_within * primary.scale;
-    let decimals = (0..6).find(|d| (scaled * 10f64.powi(*d)).fract().abs() < 1e-9).unwrap_or(6);
-    format!("{} {}", number(scaled, decimals as usize), primary.difference_unit()).trim().to_owned()
 }
 
 /// What the verdicts depend on.
@@ -174,6 +174,9 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
     if arms.len() > 1 {
         conditions.push(declared);
         conditions.extend(data.study.adaptive.map(looks::told));
+        let names: Vec<&str> = data.arms.iter().map(|arm| arm.name.as_str()).collect();
+        let pruned = |rule| looks::told_of_pruning(arms, &names, rule, primary);
+        conditions.extend(data.study.prune.map(pruned));
     }
     let diverged: usize = arms.iter().map(Compared::diverged).sum();
     if diverged > 0 {

@@ -7,9 +7,6 @@ use polars::prelude::*;
 
 use crate::store::rows::StudyData;
 
-/// Points of a curve after binning, at most.
-const BINS: u64 = 120;
-
 /// One place on a curve: values over the seeds that still have finite ones there.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Point {
@@ -55,15 +52,12 @@ pub fn frames(data: &StudyData) -> PolarsResult<Frames> {
         names
     };
     let table = table(data, &names)?;
-    Ok(Frames { finals: finals(&table, &names)?, curves: curves(&table, &names)? })
+    Ok(Frames { finals: finals(data), curves: curves(&table, &names)? })
 }
 
 /// Columns arm, seed, metric (places), step, bin, value; rows of unknown arms are left out.
 fn table(data: &StudyData, names: &[&str]) -> PolarsResult<DataFrame> {
-    let arms: BTreeMap<&str, u32> =
-        data.arms.iter().enumerate().map(|(i, a)| (a.name.as_str(), i as u32)).collect();
-    let last = data.metrics.iter().map(|m| m.step).max().unwrap_or(0);
-    let width = (last + 1).div_ceil(BINS).max(1);
+    let (arms, width) = (places(data), data.stretch.max(1));
     let rows: Vec<_> =
         data.metrics.iter().filter_map(|m| arms.get(m.arm.as_str()).map(|arm| (*arm, m))).collect();
     let metric = rows.iter().map(|(_, m)| {
@@ -85,30 +79,22 @@ fn table(data: &StudyData, names: &[&str]) -> PolarsResult<DataFrame> {
     )
 }
 
-fn finals(
-    table: &DataFrame,
-    names: &[&str],
-) -> PolarsResult<BTreeMap<(usize, u64), BTreeMap<String, f64>>> {
-    let last = table
-        .clone()
-        .lazy()
-        .sort(["step"], SortMultipleOptions::default())
-        .group_by([col("arm"), col("seed"), col("metric")])
-        .agg([col("value").last()])
-        .collect()?;
-    let (arm, seed) = (last.column("arm")?.u32()?, last.column("seed")?.u64()?);
-    let (metric, value) = (last.column("metric")?.u32()?, last.column("value")?.f64()?);
+/// Last values by run; those of unknown arms are left out.
+fn finals(data: &StudyData) -> BTreeMap<(usize, u64), BTreeMap<String, f64>> {
+    let arms = places(data);
     let mut finals: BTreeMap<(usize, u64), BTreeMap<String, f64>> = BTreeMap::new();
-    for row in 0..last.height() {
-        let (Some(arm), Some(seed), Some(metric)) = (arm.get(row), seed.get(row), metric.get(row))
-        else {
-            continue;
-        };
-        if let (Some(name), Some(value)) = (names.get(metric as usize), value.get(row)) {
-            finals.entry((arm as usize, seed)).or_default().insert((*name).to_owned(), value);
+    for row in &data.finals {
+        if let Some(arm) = arms.get(row.arm.as_str()) {
+            let of_run = finals.entry((*arm as usize, row.seed)).or_default();
+            of_run.insert(row.metric.clone(), row.value);
         }
     }
-    Ok(finals)
+    finals
+}
+
+/// Arms by name.
+fn places(data: &StudyData) -> BTreeMap<&str, u32> {
+    data.arms.iter().enumerate().map(|(place, arm)| (arm.name.as_str(), place as u32)).collect()
 }
 
 fn curves(table: &DataFrame, names: &[&str]) -> PolarsResult<BTreeMap<String, Vec<Curve>>> {

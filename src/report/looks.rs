@@ -1,21 +1,23 @@
-//! The corrected family of a study whose seeds were added as needed: verdicts, p values and intervals
-//! that account for every look.
+//! Studies whose cells followed from results. The corrected family where seeds were added as needed:
+//! verdicts, p values and intervals that account for every look. Exploratory arms that were given up.
 
 use super::compare::{Compared, SeedValue};
+use super::measure::Measure;
 use super::measure::{count, list, number};
-use crate::spec::Adaptive;
+use crate::spec::{Adaptive, Prune};
 use crate::stats::sequential::{LAST_SHARE, differences, follow, paired_at};
 use crate::stats::verdict::ALPHA;
 use crate::stats::{self, Decision, Looks, Outcome, Verdict};
 
 /// Decides the family anew, look by look, each arm on the pairs of its last look.
 pub(super) fn decide(arms: &mut [Compared], adaptive: Adaptive, band: f64, higher: bool) {
-    let Some(base) = arms.iter().find(|arm| arm.is_baseline).map(|arm| outcomes(arm, adaptive))
+    let seeds: Vec<u64> = (1..=adaptive.max as u64).collect();
+    let Some(base) = arms.iter().find(|arm| arm.is_baseline).map(|arm| outcomes(arm, &seeds))
     else {
         return;
     };
     let family: Vec<usize> = (0..arms.len()).filter(|at| arms[*at].in_family).collect();
-    let values: Vec<_> = family.iter().map(|at| outcomes(&arms[*at], adaptive)).collect();
+    let values: Vec<_> = family.iter().map(|at| outcomes(&arms[*at], &seeds)).collect();
     let looks = Looks::between(adaptive.min, adaptive.max);
     let course = follow(&looks, family.len(), band, |arm, n| {
         let pairs = differences(&values[arm], &base, n, higher)?;
@@ -44,14 +46,61 @@ pub(super) fn decide(arms: &mut [Compared], adaptive: Adaptive, band: f64, highe
     }
 }
 
-/// The runs of seeds 1 to the most, as far as they are over and saw the baseline's data.
-fn outcomes(arm: &Compared, adaptive: Adaptive) -> Vec<Option<Outcome>> {
-    let of = |seed: u64| -> Option<Outcome> {
+/// Places of the arms that were given up: hopeless by the rule, and without the seeds that others have.
+#[must_use]
+pub fn given_up(arms: &[Compared], rule: Prune, higher: bool) -> Vec<usize> {
+    let Some(base) = arms.iter().find(|arm| arm.is_baseline) else { return Vec::new() };
+    let first: Vec<u64> = base.seeds.iter().map(|value| value.seed).take(rule.after).collect();
+    let of_base = outcomes(base, &first);
+    let hopeless = |arm: &Compared| {
+        let pairs = differences(&outcomes(arm, &first), &of_base, rule.after, higher);
+        pairs.is_some_and(|pairs| {
+            let sign = if higher { 1.0 } else { -1.0 };
+            let better: Vec<f64> = pairs.iter().map(|pair| sign * pair).collect();
+            stats::is_hopeless(&better, rule.behind)
+        })
+    };
+    arms.iter()
+        .filter(|arm| !arm.is_baseline && !arm.in_family && arm.seeds.len() < base.seeds.len())
+        .filter(|arm| hopeless(arm))
+        .map(|arm| arm.place)
+        .collect()
+}
+
+/// The rule by which arms are given up and whom it met, in words; `names` are those of the arms by place.
+#[must_use]
+pub fn told_of_pruning(
+    arms: &[Compared],
+    names: &[&str],
+    rule: Prune,
+    primary: &Measure,
+) -> String {
+    let seeds = count(rule.after, "seed");
+    let rule_told = format!(
+        "Exploratory arms were looked at once, after {seeds}, and given up if the 95 % interval of their difference lay wholly more than {} on the worse side",
+        primary.margin(rule.behind),
+    );
+    let gone = given_up(arms, rule, primary.higher != Some(false));
+    let named: Vec<String> =
+        gone.iter().filter_map(|place| names.get(*place)).map(|name| format!("`{name}`")).collect();
+    match named.as_slice() {
+        [] => format!("{rule_told}; that was none."),
+        [one] => format!("{rule_told}: {one}. Its difference is a little exaggerated by that."),
+        all => format!(
+            "{rule_told}: {}. Their differences are a little exaggerated by that.",
+            list(all)
+        ),
+    }
+}
+
+/// The runs of these seeds, as far as they are over and saw the baseline's data.
+fn outcomes(arm: &Compared, seeds: &[u64]) -> Vec<Option<Outcome>> {
+    let of = |&seed: &u64| -> Option<Outcome> {
         let found: &SeedValue = arm.seeds.iter().find(|value| value.seed == seed)?;
         let value = found.value.filter(|_| !arm.unlike.contains(&seed))?;
         Some(if found.diverged { Outcome::Diverged } else { Outcome::Value(value) })
     };
-    (1..=adaptive.max as u64).map(of).collect()
+    seeds.iter().map(of).collect()
 }
 
 /// How seeds were added and what that does to p values and intervals, in words.

@@ -56,6 +56,16 @@ impl Measure {
         }
     }
 
+    /// A margin of differences as it was stated, with its unit.
+    #[must_use]
+    pub fn margin(&self, value: f64) -> String {
+        let scaled = value * self.scale;
+        let decimals = (0..6).find(|d| (scaled * 10f64.powi(*d)).fract().abs() < 1e-9).unwrap_or(6);
+        format!("{} {}", number(scaled, decimals as usize), self.difference_unit())
+            .trim()
+            .to_owned()
+    }
+
     /// Title and unit: `mAP (%)`.
     #[must_use]
     pub fn heading(&self) -> String {

@@ -1,7 +1,7 @@
 //! The report as a user meets it: same rows, same bytes; hostile names as text; every verdict in words.
 #![allow(clippy::unwrap_used)]
 
-use super::demo::{ARMS, Invented, eventful, study};
+use super::demo::{ARMS, Invented, eventful, settle, study};
 use super::plots::Place;
 use super::{build, page, tables, write_rows};
 use crate::store::rows::StudyData;
@@ -19,6 +19,7 @@ fn pair(base: &[f64], arm: &[f64]) -> StudyData {
         let of = if metric.arm == "full" { base } else { arm };
         metric.value = of[metric.seed as usize - 1];
     }
+    settle(&mut data);
     data
 }
 
@@ -304,6 +305,7 @@ fn an_unfinished_study_says_so() {
         cell.state = "planned".into();
     }
     data.metrics.clear();
+    data.finals.clear();
     data.artifacts.clear();
     let report = build(&data).unwrap();
     assert_eq!(
@@ -317,6 +319,7 @@ fn an_unfinished_study_says_so() {
 fn runs_that_have_not_begun_are_neither_old_nor_of_other_data() {
     let mut data = study(&ARMS, 3);
     data.metrics.retain(|m| m.seed < 3);
+    settle(&mut data);
     for cell in data.cells.iter_mut().filter(|c| c.seed == 3) {
         (cell.state, cell.begin) = ("planned".into(), "{}".into());
         (cell.recipe, cell.data_key) = (0, String::new());
@@ -423,6 +426,7 @@ fn crowd() -> StudyData {
         }));
     }
     data.study.confirm = data.arms[1..7].iter().map(|a| a.name.clone()).collect();
+    settle(&mut data);
     data
 }
 
@@ -439,6 +443,7 @@ fn nasty() -> StudyData {
             _ => {}
         }
     }
+    settle(&mut data);
     data.study.name = "x".repeat(64);
     data.study.question =
         format!("\u{202e}<script>alert(1)</script> \u{1f600} \"quotes\" & {}", "w".repeat(200));
@@ -485,6 +490,7 @@ fn look() {
             let mut data = grid();
             data.cells.retain(|c| c.seed == 1);
             data.metrics.retain(|m| m.seed == 1);
+            settle(&mut data);
             data
         }),
     ] {
@@ -527,4 +533,27 @@ fn before_the_first_look_nothing_is_decided() {
     data.study.adaptive = Some(crate::spec::Adaptive { min: 4, max: 12 });
     let report = build(&data).unwrap();
     assert_eq!(report.arms.last().unwrap().verdict, "inconclusive");
+}
+
+#[test]
+fn arms_that_were_given_up_are_named_with_the_rule() {
+    let mut data = study(&ARMS, 6);
+    data.study.prune = Some(crate::spec::Prune { after: 3, behind: 0.005 });
+    let told = |data: &StudyData| build(data).unwrap().conditions.join(" ");
+    let nobody = told(&data);
+    assert!(nobody.contains("after 3 seeds") && nobody.contains("that was none"), "{nobody}");
+    assert!(nobody.contains("more than 0.5 points"), "{nobody}");
+    // hopeless by a wide margin, and without its other seeds
+    let name = "no_id";
+    data.cells.retain(|cell| cell.arm != name || cell.seed <= 3);
+    for row in data.finals.iter_mut().filter(|row| row.arm == name && row.metric == "mAP") {
+        row.value = 0.1 + 0.001 * row.seed as f64;
+    }
+    let one = told(&data);
+    assert!(one.contains("on the worse side: `no_id`."), "{one}");
+    let strip = build(&data).unwrap().strip;
+    assert!(strip[0].value.contains("3 to 6 seeds"), "{strip:?}");
+    // with all of its seeds it was not given up
+    data.study.prune = Some(crate::spec::Prune { after: 2, behind: 10.0 });
+    assert!(told(&data).contains("that was none"));
 }

@@ -225,7 +225,7 @@ fn secondary(data: &StudyData, frames: &Frames) -> Vec<Measure> {
 }
 
 fn never_finite(data: &StudyData, frames: &Frames) -> Vec<String> {
-    let names: BTreeSet<&str> = data.metrics.iter().map(|m| m.metric.as_str()).collect();
+    let names: BTreeSet<&str> = data.finals.iter().map(|m| m.metric.as_str()).collect();
     let absent = names.into_iter().filter(|name| !frames.curves.contains_key(*name));
     absent.map(str::to_owned).collect()
 }

@@ -2,7 +2,7 @@
 //! page sets as code; everything is plain text until then.
 
 use super::compare::Compared;
-use super::measure::{Measure, count, list, number};
+use super::measure::{Measure, count, list};
 use crate::stats::{self, Decision, Interval};
 use crate::store::rows::{ArmRow, StudyRow};
 
@@ -342,11 +342,7 @@ impl Speaker<'_> {
     }
 
     fn band(&self) -> String {
-        let scaled = self.study.equal_within * self.primary.scale;
-        let decimals = (0..6).find(|d| (scaled * 10f64.powi(*d)).fract().abs() < 1e-9).unwrap_or(6);
-        format!("{} {}", number(scaled, decimals as usize), self.primary.difference_unit())
-            .trim()
-            .to_owned()
+        self.primary.margin(self.study.equal_within)
     }
 
     fn interval(&self, name: &str, interval: Option<Interval>) -> String {

@@ -9,6 +9,7 @@ mod fields;
 pub mod identity;
 pub mod metrics;
 pub mod prefix;
+mod prune;
 pub mod request;
 mod resolve;
 pub mod schema;
@@ -25,6 +26,7 @@ mod yaml;
 
 pub use adaptive::Adaptive;
 pub use error::SpecError;
+pub use prune::Prune;
 pub use settings::Settings;
 pub use slurm::Slurm;
 pub use study::{Arm, Study};

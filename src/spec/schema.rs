@@ -25,6 +25,8 @@ struct StudyKeys {
     /// A count (3 means 1, 2, 3), a list of distinct seeds, or bounds between which seeds are added while
     /// a verdict of `confirm` is open; 3 by default.
     seeds: Option<Seeds>,
+    /// Give up exploratory arms that are far behind the baseline after their first seeds.
+    prune: Option<PruneRule>,
     /// The metric that decides, at the last step; mAP by default.
     primary: Option<String>,
     /// Differences of `primary` below this do not matter; 0.005 by default.
@@ -161,6 +163,20 @@ struct AdaptiveSeeds {
 enum Stop {
     /// The arm is worse, better, or makes no difference that matters.
     Decided,
+}
+
+/// When an exploratory arm gets no more seeds.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "only its schema is used; `prune` reads the keys with their places")]
+struct PruneRule {
+    /// Seeds, the lowest ones, after which arms are looked at.
+    #[schemars(range(min = 2, max = 64))]
+    after: u32,
+    /// The arm is given up if the 95 % interval of its paired difference is wholly worse than this, in
+    /// units of `primary`.
+    #[schemars(range(min = 0))]
+    behind: f64,
 }
 
 /// Devices as written.

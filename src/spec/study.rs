@@ -11,6 +11,7 @@ use super::adaptive::Adaptive;
 use super::devices::Slots;
 use super::error::SpecError;
 use super::identity;
+use super::prune::{self, Prune};
 use super::resolve::{self, Base, Layer, Layers, Setting};
 use super::schema::study_keys;
 use super::settings::{Device, Settings};
@@ -48,6 +49,8 @@ pub struct Study {
     pub seeds: Vec<u64>,
     /// Bounds of the seeds where they are added as needed; `seeds` are then those at first.
     pub adaptive: Option<Adaptive>,
+    /// When exploratory arms are given up, if ever.
+    pub prune: Option<Prune>,
     /// Arm that the others are compared with.
     pub baseline: String,
     /// Arms whose comparisons form the corrected family.
@@ -246,6 +249,8 @@ fn finish(
     }
     let adaptive = keys.adaptive.map(|(adaptive, _)| adaptive);
     let first = adaptive.map_or(DEFAULT_SEEDS, |adaptive| adaptive.min as u64);
+    let seeds = keys.seeds.unwrap_or_else(|| (1..=first).collect());
+    let prune = prune::check(keys.prune, seeds.len(), names.len() - 1 - confirm.len())?;
     let (arms, suspicions) = expand(written, layer, sets)?;
     notes.extend(suspicions);
     Ok(Study {
@@ -255,8 +260,9 @@ fn finish(
         source: source.text.clone(),
         primary: keys.primary.unwrap_or_else(|| DEFAULT_PRIMARY.to_owned()),
         equal_within: keys.equal_within.unwrap_or(DEFAULT_EQUAL_WITHIN),
-        seeds: keys.seeds.unwrap_or_else(|| (1..=first).collect()),
+        seeds,
         adaptive,
+        prune,
         baseline,
         confirm,
         devices: keys.devices.map(|(slots, _)| slots).unwrap_or_default(),

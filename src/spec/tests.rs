@@ -654,3 +654,29 @@ fn seeds_may_be_added_while_a_verdict_is_open() {
     let empty = study("{ min: 4, max: 12 }", "").unwrap_err().to_string();
     assert!(empty.contains(":2:1: `seeds`: nothing is to be decided"), "{empty}");
 }
+
+#[test]
+fn exploratory_arms_may_be_given_up() {
+    let study = |prune: &str, confirm: &str| {
+        let text = format!(
+            "study: s\nseeds: 4\nprune: {prune}\nconfirm: [{confirm}]\narms:\n  full: {{}}\n  b: {{ loss.lambda_id: 0 }}\n"
+        );
+        load(&text)
+    };
+    let known = study("{ after: 2, behind: 0.05 }", "").unwrap();
+    assert_eq!(known.prune, Some(crate::spec::Prune { after: 2, behind: 0.05 }));
+    for (prune, place, why) in [
+        ("{ after: 1, behind: 0.05 }", "3:17", "from 2 to 64, found `1`"),
+        ("{ after: 2, behind: -1 }", "3:28", "at least 0, found `-1`"),
+        ("{ after: 2 }", "3:8", "`behind` is missing"),
+        ("{ behind: 0 }", "3:8", "`after` is missing"),
+        ("{ after: 2, behind: 0, by: 3 }", "3:24", "unknown key `by`"),
+        ("3", "3:8", "expected a map, found `3`"),
+        ("{ after: 4, behind: 0 }", "3:1", "is 4 and an arm has 4 seeds"),
+    ] {
+        let text = study(prune, "").unwrap_err().to_string();
+        assert!(text.contains(place) && text.contains(why), "{text}");
+    }
+    let nobody = study("{ after: 2, behind: 0 }", "b").unwrap_err().to_string();
+    assert!(nobody.contains("3:1") && nobody.contains("never pruned"), "{nobody}");
+}

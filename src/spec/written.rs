@@ -8,6 +8,7 @@ use super::devices::{self, Slots};
 use super::error::SpecError;
 use super::fields::{fields, sections};
 use super::metrics::{self, Direction};
+use super::prune::{self, Prune};
 use super::resolve::{self, Layer};
 use super::schema::study_keys;
 use super::slurm::{self, Slurm};
@@ -25,6 +26,8 @@ pub(crate) struct Keys {
     pub seeds: Option<Vec<u64>>,
     /// Seeds that are added while a verdict is open, and where that is said.
     pub adaptive: Option<(Adaptive, Place)>,
+    /// When exploratory arms are given up, and where that is said.
+    pub prune: Option<(Prune, Place)>,
     pub primary: Option<String>,
     pub equal_within: Option<f64>,
     pub baseline: Option<(String, Place)>,
@@ -64,6 +67,13 @@ impl Keys {
                     self.adaptive = Some((adaptive::read(inner, at)?, entry.at.clone()));
                 }
                 _ => self.seeds = Some(read_seeds(&entry.node)?),
+            },
+            "prune" => match &entry.node.value {
+                Value::Map(inner) => self.prune = Some((prune::read(inner, at)?, entry.at.clone())),
+                other => {
+                    let message = format!("`prune`: expected a map, found {other}");
+                    return Err(at.error(message).hint(prune::HINT));
+                }
             },
             "primary" => self.primary = Some(read_primary(entry)?),
             "equal_within" => self.equal_within = Some(read_equal_within(&entry.node)?),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::db::Db;
 use super::error::StoreError;
 use super::query::nearest;
-use super::read::spelled;
+use super::series::spelled;
 use super::study_dir;
 
 /// A run of an arm and the last value of one metric.

@@ -98,13 +98,13 @@ impl Writer {
         self.db.with("writing a study", async |connection| {
             let mut tx = connection.begin().await?;
             sqlx::query(
-                "INSERT INTO study (name, question, primary_name, equal_within, baseline, confirm, file, source, updated_at, adaptive)
-                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                "INSERT INTO study (name, question, primary_name, equal_within, baseline, confirm, file, source, updated_at, adaptive, prune)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                  ON CONFLICT (name) DO UPDATE SET question = excluded.question,
                    primary_name = excluded.primary_name, equal_within = excluded.equal_within,
                    baseline = excluded.baseline, confirm = excluded.confirm, file = excluded.file,
                    source = excluded.source, updated_at = excluded.updated_at,
-                   adaptive = excluded.adaptive",
+                   adaptive = excluded.adaptive, prune = excluded.prune",
             )
             .bind(&record.name)
             .bind(&record.question)
@@ -116,6 +116,7 @@ impl Writer {
             .bind(&record.source)
             .bind(at)
             .bind(record.adaptive.map(|adaptive| to_json(&adaptive)))
+            .bind(record.prune.map(|prune| to_json(&prune)))
             .execute(&mut *tx)
             .await?;
             sqlx::query("DELETE FROM arm WHERE study = ?").bind(name).execute(&mut *tx).await?;

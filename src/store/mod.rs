@@ -21,6 +21,7 @@ pub mod rows;
 pub mod run_dir;
 pub mod run_lock;
 pub mod run_writer;
+mod series;
 pub mod stages;
 pub mod study_dir;
 

@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::db::Db;
 use super::error::StoreError;
 use super::rows::{
-    ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MarkRow, MetricDef, MetricRow, StageRow,
-    StudyData, StudyRow,
+    ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MarkRow, MetricDef, StageRow, StudyData,
+    StudyRow,
 };
 
 /// Queries shown of each arm in either direction.
 pub const CHANGES: u32 = 5;
 
-type StudyTuple = (String, String, String, f64, String, String, String, String, Option<String>);
+#[rustfmt::skip]
+type StudyTuple =
+    (String, String, String, f64, String, String, String, String, Option<String>, Option<String>);
 
 impl Db {
     /// Everything the report of a study is made from.
@@ -22,8 +24,9 @@ impl Db {
     /// [`StoreError::Unknown`] for a study that the database does not hold.
     pub fn study_data(&mut self, name: &str) -> Result<StudyData, StoreError> {
         let study = self.study(name)?;
-        let metrics = self.metrics(name)?;
-        let names: BTreeSet<&str> = metrics.iter().map(|row| row.metric.as_str()).collect();
+        let stretch = self.stretch(name)?;
+        let finals = self.finals(name)?;
+        let names: BTreeSet<&str> = finals.iter().map(|row| row.metric.as_str()).collect();
         let mut defs = self.metric_defs()?;
         defs.retain(|def| names.contains(def.name.as_str()));
         Ok(StudyData {
@@ -34,7 +37,9 @@ impl Db {
             artifacts: self.artifacts(name)?,
             changes: self.changes(name, CHANGES, true)?,
             stages: self.stages(name)?,
-            metrics,
+            metrics: self.curves(name, stretch)?,
+            stretch,
+            finals,
             settings: self.arm_settings(name)?,
             hits: self.hits(name)?,
             marks: self.marks(name)?,
@@ -57,7 +62,7 @@ impl Db {
         let row: Option<StudyTuple> = self.with("reading a study", async |connection| {
             sqlx::query_as(
                 "SELECT name, question, primary_name, equal_within, baseline, confirm, file, source,
-                        adaptive
+                        adaptive, prune
                  FROM study WHERE name = ?",
             )
             .bind(name)
@@ -74,6 +79,7 @@ impl Db {
             file,
             source,
             adaptive,
+            prune,
         )) = row
         else {
             let known = self.studies()?;
@@ -88,6 +94,9 @@ impl Db {
         let adaptive = adaptive
             .map(|text| serde_json::from_str(&text).map_err(|error| self.damaged(&error)))
             .transpose()?;
+        let prune = prune
+            .map(|text| serde_json::from_str(&text).map_err(|error| self.damaged(&error)))
+            .transpose()?;
         Ok(StudyRow {
             name,
             question,
@@ -96,6 +105,7 @@ impl Db {
             baseline,
             confirm,
             adaptive,
+            prune,
             file,
             source,
         })
@@ -144,36 +154,6 @@ impl Db {
             .await
         })?;
         Ok(rows.into_iter().map(CellTuple::row).collect())
-    }
-
-    /// Every value of every metric of a study's runs, whatever their state.
-    pub fn metrics(&mut self, study: &str) -> Result<Vec<MetricRow>, StoreError> {
-        let rows: Vec<MetricTuple> =
-            self.with("reading metrics", async |connection| {
-                sqlx::query_as(
-                    "SELECT cell.arm, cell.seed, metric_name.name, metric.step, metric.value, metric.nonfinite
-                     FROM cell
-                     JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
-                     JOIN run_number ON run_number.uid = cell.run_uid
-                     JOIN metric ON metric.run = run_number.id
-                     JOIN metric_name ON metric_name.id = metric.name
-                     WHERE cell.study = ?
-                     ORDER BY arm.position, cell.seed, metric_name.name, metric.step",
-                )
-                .bind(study)
-                .fetch_all(connection)
-                .await
-            })?;
-        Ok(rows
-            .into_iter()
-            .map(|(arm, seed, metric, step, value, nonfinite)| MetricRow {
-                arm,
-                seed: seed as u64,
-                metric,
-                step: step as u64,
-                value: value.unwrap_or_else(|| spelled(nonfinite.as_deref())),
-            })
-            .collect())
     }
 
     /// The resolved settings of each arm, of its first run that has any: key -> JSON value.
@@ -402,8 +382,6 @@ impl Db {
     }
 }
 
-type MetricTuple = (String, i64, String, i64, Option<f64>, Option<String>);
-
 type ArtifactTuple = (String, i64, String, String, i64, String, String, Vec<u8>);
 
 #[derive(sqlx::FromRow)]
@@ -446,17 +424,4 @@ impl CellTuple {
             archived: self.archived,
         }
     }
-}
-
-pub(super) fn spelled(nonfinite: Option<&str>) -> f64 {
-    match nonfinite {
-        Some("inf") => f64::INFINITY,
-        Some("-inf") => f64::NEG_INFINITY,
-        _ => f64::NAN,
-    }
-}
-
-fn quoted(names: &[String]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::stages::StageKind;
-use crate::spec::Adaptive;
 use crate::spec::settings::Settings;
+use crate::spec::{Adaptive, Prune};
 
 /// What many records hold in memory once, and each writes out.
 mod shared {
@@ -73,6 +73,9 @@ pub struct StudyRecord {
     /// Bounds of seeds that are added while a verdict is open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,
+    /// When exploratory arms are given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<Prune>,
     /// Path of the study file as given.
     pub file: String,
     /// The study file, whole.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::spec::Adaptive;
+use crate::spec::{Adaptive, Prune};
 
 /// A study and how it decides.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,8 @@ pub struct StudyRow {
     pub confirm: Vec<String>,
     /// Bounds of seeds that are added while a verdict is open.
     pub adaptive: Option<Adaptive>,
+    /// When exploratory arms are given up.
+    pub prune: Option<Prune>,
     /// Path of the study file as given.
     pub file: String,
     /// The study file, whole.
@@ -74,7 +76,8 @@ pub struct CellRow {
     pub archived: bool,
 }
 
-/// One value of one metric. Ordered by arm position, seed, metric name, step.
+/// One place on a run's curve of one metric: its mean over a stretch of steps
+/// ([`StudyData::stretch`]). Ordered by arm position, seed, metric name, step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricRow {
     /// Arm.
@@ -83,8 +86,21 @@ pub struct MetricRow {
     pub seed: u64,
     /// Metric name.
     pub metric: String,
-    /// Step.
+    /// Mean step of the finite values, rounded down.
     pub step: u64,
+    /// Their mean.
+    pub value: f64,
+}
+
+/// The last value of one metric of one run. Ordered by arm position, seed, metric name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinalRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// Metric name.
+    pub metric: String,
     /// Value; NaN and infinities restored.
     pub value: f64,
 }
@@ -187,8 +203,12 @@ pub struct StudyData {
     pub arms: Vec<ArmRow>,
     /// Its cells, by arm position, then seed.
     pub cells: Vec<CellRow>,
-    /// Every value of every metric, by arm position, seed, metric name, step.
+    /// The curves of every metric, by arm position, seed, metric name, step.
     pub metrics: Vec<MetricRow>,
+    /// Steps that one place of a curve stands for; at least 1.
+    pub stretch: u64,
+    /// Every metric's last value, by arm position, seed, metric name.
+    pub finals: Vec<FinalRow>,
     /// Definitions of the metrics that occur.
     pub defs: Vec<MetricDef>,
     /// Pictures, by arm position, seed, name.
@@ -218,6 +238,7 @@ impl StudyData {
         }
         self.cells.retain(|c| !c.archived);
         self.metrics.retain(|m| shown(&m.arm, m.seed));
+        self.finals.retain(|f| shown(&f.arm, f.seed));
         self.artifacts.retain(|a| shown(&a.arm, a.seed));
         self.hits.retain(|h| shown(&h.arm, h.seed));
         self.archived += hidden.len();

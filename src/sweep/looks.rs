@@ -1,5 +1,5 @@
 //! Studies whose seeds are added as needed: which seeds every arm has by what is recorded so far, and the
-//! sweep that goes on from look to look. The rule itself is `stats::sequential`'s.
+//! sweep that goes on from look to look, also those of `pruning`. The rule itself is `stats::sequential`'s.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -41,12 +41,9 @@ impl Standing {
         };
         let base = outcomes(&study.baseline)?;
         let arms = study.confirm.iter().map(|arm| outcomes(arm)).collect::<Result<Vec<_>, _>>()?;
-        let metric = metrics::lookup(&study.primary);
-        let higher = metric.is_none_or(|metric| metric.direction != Direction::Lower);
         let looks = Looks::between(adaptive.min, adaptive.max);
         let course = follow(&looks, arms.len(), study.equal_within, |arm, n| {
-            let pairs = differences(&arms[arm], &base, n, higher)?;
-            Some(if higher { pairs } else { pairs.iter().map(|pair| -pair).collect() })
+            Some(oriented(&study.primary, &arms[arm], &base, n)?.better)
         });
         Ok(Self { looks, family: study.confirm.clone(), course })
     }
@@ -87,6 +84,29 @@ impl Standing {
     }
 }
 
+/// Differences `arm - baseline` of the same seeds.
+pub(super) struct Pairs {
+    /// In the metric's own unit.
+    pub own_unit: Vec<f64>,
+    /// With positive as the better side.
+    pub better: Vec<f64>,
+}
+
+/// The differences of the first `n` seeds; `None` while one of them is missing.
+pub(super) fn oriented(
+    metric: &str,
+    arm: &[Option<Outcome>],
+    base: &[Option<Outcome>],
+    n: usize,
+) -> Option<Pairs> {
+    let metric = metrics::lookup(metric);
+    let higher = metric.is_none_or(|metric| metric.direction != Direction::Lower);
+    let own_unit = differences(arm, base, n, higher)?;
+    let sign = if higher { 1.0 } else { -1.0 };
+    let better = own_unit.iter().map(|pair| sign * pair).collect();
+    Some(Pairs { own_unit, better })
+}
+
 /// What a finished run says of a metric; `None` for one that is not over or has no value.
 pub(super) fn outcome(run: &RunDir, metric: &str) -> Result<Option<Outcome>, SweepError> {
     Ok(match run.state()? {
@@ -97,7 +117,7 @@ pub(super) fn outcome(run: &RunDir, metric: &str) -> Result<Option<Outcome>, Swe
     })
 }
 
-/// Sweeps, and goes on with the seeds that `again`, the plan by what is recorded then, asks for. What has
+/// Sweeps, and goes on with the cells that `again`, the plan by what is recorded then, asks for. What has
 /// failed is not tried again before the next sweep. `say` hears the plan of every further round.
 ///
 /// # Errors
@@ -112,7 +132,8 @@ pub fn sweep_on(
     let began = Instant::now();
     let mut summary = sweep(&first, runs_root, options)?;
     let mut plan = first;
-    while plan.standing.is_some() && summary.ending == Ending::Complete {
+    while (plan.standing.is_some() || plan.pruning.is_some()) && summary.ending == Ending::Complete
+    {
         let next = again()?;
         let known: BTreeSet<(&str, u64)> =
             plan.cells.iter().map(|cell| (cell.arm.as_str(), cell.seed)).collect();

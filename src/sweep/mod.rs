@@ -15,6 +15,7 @@ pub mod looks;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod pruning;
 pub mod scheduler;
 mod slots;
 mod slurm;

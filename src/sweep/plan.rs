@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
 use super::looks::{self, Standing};
+use super::pruning::{Pruning, Seen};
 use crate::data::fingerprint;
 use crate::spec::devices::Slots;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
@@ -76,6 +77,8 @@ pub struct Plan {
     pub seeds: usize,
     /// Where the looks stand, of a study whose seeds are added as needed.
     pub standing: Option<Standing>,
+    /// Where the exploratory arms stand, of a study that gives them up.
+    pub pruning: Option<Pruning>,
     /// Comparisons in the corrected family.
     pub confirm: usize,
     /// Stages that are missing and used by more than one open run: kind, key, runs.
@@ -245,6 +248,8 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     let stages = Stages::listed(runs_root);
     let mut fingerprints = BTreeMap::new();
     let standing = standing(study, &index, &mut fingerprints)?;
+    let pruning = pruning(study, &index, &mut fingerprints)?;
+    let admits = |arm: &str, seed: u64| pruning.as_ref().is_none_or(|it| it.admits(arm, seed));
     let mut cells: Vec<PlannedCell> = Vec::new();
     let mut first_of: HashMap<String, usize> = HashMap::new();
     let mut begun: Vec<bool> = Vec::new();
@@ -276,7 +281,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
             let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
             let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
             let found = index.find(&spec.uid)?;
-            begun.push(found.is_some());
+            let begins = found.is_some();
             let (run, state) = match (earlier, found) {
                 (_, Some(run)) => {
                     let state = run.state()?;
@@ -286,6 +291,11 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
                 // no folder has its spec, so none has anything else of it
                 (None, None) => (RunDir::of(runs_root, &spec)?, RunState::Planned),
             };
+            // what is over is no cost any more, and nothing that was measured is left out
+            if !matches!(state, RunState::Done | RunState::Diverged) && !admits(&arm.name, seed) {
+                continue;
+            }
+            begun.push(begins);
             let missing = missing(&stages, state, &spec);
             let lacks_generator = lacks_generator(&stages, &missing, &spec);
             first_of.entry(spec.uid.clone()).or_insert(cells.len());
@@ -306,6 +316,7 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         study: study.name.clone(),
         seeds: study.seeds.len(),
         standing,
+        pruning,
         confirm: study.confirm.len(),
         shared: shared(&cells),
         forks: forks::forks(&cells, &begun, &stages),
@@ -323,15 +334,44 @@ fn standing(
     fingerprints: &mut BTreeMap<PathBuf, String>,
 ) -> Result<Option<Standing>, SweepError> {
     let Some(adaptive) = study.adaptive else { return Ok(None) };
-    let outcome = |arm: &str, seed: u64| {
-        let Some(arm) = study.arm(arm) else { return Ok(None) };
-        let key = data_key(&arm.name, &arm.settings, fingerprints)?;
-        match index.find(&identity::run_uid(&arm.settings, seed, &key))? {
-            Some(run) => looks::outcome(&run, &study.primary),
-            None => Ok(None),
-        }
+    let outcome = |arm: &str, seed: u64| match known_run(study, index, fingerprints, arm, seed)? {
+        Some(run) => looks::outcome(&run, &study.primary),
+        None => Ok(None),
     };
     Standing::of(study, adaptive, outcome).map(Some)
+}
+
+/// What the first runs say of the exploratory arms of a study that gives them up.
+fn pruning(
+    study: &Study,
+    index: &RunIndex,
+    fingerprints: &mut BTreeMap<PathBuf, String>,
+) -> Result<Option<Pruning>, SweepError> {
+    let Some(rule) = study.prune else { return Ok(None) };
+    let seen = |arm: &str, seed: u64| {
+        let Some(run) = known_run(study, index, fingerprints, arm, seed)? else {
+            return Ok(Seen::NotYet);
+        };
+        Ok(match (run.state()?, looks::outcome(&run, &study.primary)?) {
+            (_, Some(outcome)) => Seen::Over(outcome),
+            (RunState::Failed | RunState::Done, None) => Seen::Mute,
+            (_, None) => Seen::NotYet,
+        })
+    };
+    Pruning::of(study, rule, seen).map(Some)
+}
+
+/// The run of an arm and seed, if it was ever begun.
+fn known_run(
+    study: &Study,
+    index: &RunIndex,
+    fingerprints: &mut BTreeMap<PathBuf, String>,
+    arm: &str,
+    seed: u64,
+) -> Result<Option<RunDir>, SweepError> {
+    let Some(arm) = study.arm(arm) else { return Ok(None) };
+    let key = data_key(&arm.name, &arm.settings, fingerprints)?;
+    Ok(index.find(&identity::run_uid(&arm.settings, seed, &key))?)
 }
 
 fn data_key(
@@ -423,6 +463,7 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
         baseline: study.baseline.clone(),
         confirm: study.confirm.clone(),
         adaptive: study.adaptive,
+        prune: study.prune,
         file: study.file.display().to_string(),
         source: study.source.clone(),
         arms: study
@@ -447,85 +488,5 @@ fn record(study: &Study, cells: &[PlannedCell]) -> StudyRecord {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
-mod tests {
-    use super::*;
-
-    fn study(arms: &[(&str, f64)], seeds: &[u64]) -> Study {
-        let arms = arms.iter().map(|(name, lambda)| {
-            let mut settings = Settings::default();
-            settings.loss.lambda_prim = *lambda;
-            crate::spec::Arm {
-                name: (*name).into(),
-                label: (*name).into(),
-                overrides: Arc::default(),
-                settings: Arc::new(settings),
-                origins: crate::spec::study::Origins::default(),
-            }
-        });
-        Study {
-            name: "s".into(),
-            question: String::new(),
-            file: "s.yaml".into(),
-            source: "study: s".into(),
-            primary: "mAP".into(),
-            equal_within: 0.005,
-            seeds: seeds.to_vec(),
-            adaptive: None,
-            baseline: "full".into(),
-            confirm: vec![],
-            devices: vec![],
-            arms: arms.collect(),
-            slurm: crate::spec::Slurm::default(),
-            notes: vec![],
-        }
-    }
-
-    #[test]
-    fn the_seeds_that_holm_needs() {
-        let needed = [1, 3, 6, 12, 25].map(seeds_for_family);
-        assert_eq!(needed, [6, 7, 8, 9, 10]);
-    }
-
-    #[test]
-    fn equal_cells_share_a_run_and_teachers_are_shared_by_seed() {
-        let runs = tempfile::tempdir().unwrap();
-        let study = study(&[("full", 2.0), ("same", 2.0), ("less", 1.0)], &[1, 2]);
-        let plan = plan(&study, runs.path()).unwrap();
-        assert_eq!((plan.cells.len(), plan.open_runs().len()), (6, 4));
-        let same = &plan.cells[2];
-        assert_eq!(same.same_as, Some(("full".into(), 1)));
-        assert!(same.run.path().ends_with(format!("s/full/seed-1-{}", &same.spec.uid[..8])));
-        let teachers: Vec<_> =
-            plan.shared.iter().filter(|shared| shared.0 == StageKind::Teacher).collect();
-        assert_eq!(teachers.iter().map(|shared| shared.2).collect::<Vec<_>>(), [2, 2]);
-        assert_eq!(plan.smallest_p(), 0.5);
-    }
-
-    #[test]
-    fn a_finished_run_leaves_nothing_to_do_also_for_another_study() {
-        let runs = tempfile::tempdir().unwrap();
-        let first = plan(&study(&[("full", 2.0)], &[1]), runs.path()).unwrap();
-        let run = RunDir::create(runs.path(), &first.cells[0].spec).unwrap();
-        std::fs::write(
-            run.path().join("end.json"),
-            r#"{"state":"done","reason":null,"attempt":1,"step":1,"ended_at":1,"wall_s":1,"cpu_s":1,"peak_bytes":1}"#,
-        )
-        .unwrap();
-        let mut other = study(&[("renamed", 2.0)], &[1]);
-        other.name = "t".into();
-        let second = plan(&other, runs.path()).unwrap();
-        assert!(second.open_runs().is_empty());
-        assert_eq!(second.cells[0].run, run);
-        assert_eq!(second.cells[0].action(), "nothing");
-    }
-
-    #[test]
-    fn an_unknown_cell_is_refused_with_what_there_is() {
-        let runs = tempfile::tempdir().unwrap();
-        let made = || plan(&study(&[("full", 2.0), ("less", 1.0)], &[1, 2]), runs.path()).unwrap();
-        let text = made().only("ful", 1).unwrap_err().to_string();
-        assert!(text.contains("no arm `ful`") && text.contains("full, less"), "{text}");
-        assert!(made().only("full", 3).is_err());
-        assert_eq!(made().only("less", 2).unwrap().cells.len(), 1);
-    }
-}
+#[path = "plan_tests.rs"]
+mod tests;

@@ -179,10 +179,16 @@ fn slurm_jobs_save_at_ctrl_c_and_a_lost_node_starts_them_again() {
     let task = task_of(&place, "full seed 1");
     slurm("scontrol", &["update", &format!("JobId={task}"), "Requeue=0"]);
     let node = slurm("squeue", &["--noheader", "--format=%N", &format!("--jobs={task}")]);
-    let node = format!("NodeName={}", node.trim());
-    slurm("scontrol", &["update", &node, "State=DOWN", "Reason=test"]);
+    let node = node.trim();
+    let update = format!("NodeName={node}");
+    slurm("scontrol", &["update", &update, "State=DOWN", "Reason=test"]);
     wait_for("the loss", || tasks(&place).iter().any(|(_, state, _)| state == "NODE_FAIL"));
-    slurm("scontrol", &["update", &node, "State=RESUME"]);
+    // a node that registers in between is back by itself, and Slurm refuses to resume it
+    wait_for("the node", || {
+        let resume = ["update", &update, "State=RESUME"];
+        drop(Command::new("scontrol").args(resume).output().unwrap());
+        !slurm("sinfo", &["--noheader", "--format=%T", "--nodes", node]).starts_with("down")
+    });
     let said = ended(sweep, 0);
     assert!(said.contains("its node failed (NODE_FAIL)"), "{said}");
 }

@@ -163,7 +163,7 @@ fn scalars(db: &mut Db, study: &str, curves: &Table, out: &Path) -> Result<usize
         let value = match (value, nonfinite) {
             (Cell::Real(value), _) => *value,
             (Cell::Integer(value), _) => *value as f64,
-            (_, Cell::Text(word)) => super::read::spelled(Some(word)),
+            (_, Cell::Text(word)) => super::series::spelled(Some(word)),
             _ => f64::NAN,
         };
         let run = (arm.clone(), *seed);

@@ -425,3 +425,8 @@ impl CellTuple {
         }
     }
 }
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}

@@ -195,7 +195,9 @@ fn names(
         right: frame.area.right + 14.0,
         bottom: frame.area.bottom - 2.0,
     };
-    let places = beside(&points, &sizes, DOT + 1.0, outer);
+    let stairs = stairs(chart, frame);
+    let lines: Vec<Rect> = stairs.windows(2).map(|l| Rect::along(l[0], l[1], 1.0)).collect();
+    let places = beside(&points, &sizes, DOT + 1.0, outer, &lines);
     for ((spot, text), place) in chart.spots.iter().zip(&texts).zip(places) {
         let Some(place) = place else { continue };
         let halo = theme.paper.mix(0.75);

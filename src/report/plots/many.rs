@@ -1,6 +1,5 @@
 //! The chart of studies whose arms change several settings at once: parallel coordinates.
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::super::ReportError;
@@ -44,9 +43,11 @@ pub fn draw(
         settings.iter().map(|setting| scaled(setting, &short(&settings, &setting.key))).collect();
     axes.push(metric_axis(primary, arms));
     let (worst, best) = (ranked[0].0, ranked[ranked.len() - 1].0);
+    let best_other =
+        ranked.iter().rev().find(|(arm, _)| !arm.is_baseline).map(|(arm, _)| arm.place);
     let line = |rank: &usize| {
         let arm = ranked[*rank].0;
-        let told = arm.is_baseline || arm.place == best.place || arm.place == worst.place;
+        let told = arm.is_baseline || Some(arm.place) == best_other || arm.place == worst.place;
         Line {
             at: axes.iter().map(|(_, at)| at[arm.place]).collect(),
             shade: *rank as f64 / (ranked.len() - 1) as f64,
@@ -140,28 +141,47 @@ fn scaled(setting: &Setting, title: &str) -> (Axis, Vec<f64>) {
         .iter()
         .map(|value| value.parse::<f64>().ok().filter(|v| v.is_finite()))
         .collect();
-    let mut levels: Vec<&String> = setting.values.iter().collect();
-    levels.sort();
-    levels.dedup();
     match numbers {
-        Some(numbers) if levels.len() > PLACES => continuous(title, &numbers),
-        numbers => {
-            if numbers.is_some() {
-                let value = |text: &&String| text.parse::<f64>().unwrap_or(f64::NAN);
-                levels.sort_by(|a, b| value(a).total_cmp(&value(b)));
-            }
-            even(title, &levels, &setting.values)
+        Some(numbers) if distinct(&numbers).len() > PLACES => continuous(title, &numbers),
+        Some(numbers) => {
+            // `0.5` and `0.50` are one level
+            let levels = distinct(&numbers);
+            let of = |v: &f64| levels.iter().position(|level| (*level - *v).abs() <= 0.0);
+            let text = |level: &f64| {
+                let written = numbers.iter().position(|v| (v - level).abs() <= 0.0);
+                shown(written.map_or("", |place| setting.values[place].as_str()))
+            };
+            even(title, levels.iter().map(text).collect(), numbers.iter().map(of))
+        }
+        None => {
+            let mut levels: Vec<&String> = setting.values.iter().collect();
+            levels.sort();
+            levels.dedup();
+            let of = |value: &String| levels.binary_search(&value).ok();
+            let texts = levels.iter().map(|level| shown(level)).collect();
+            even(title, texts, setting.values.iter().map(of))
         }
     }
 }
 
-fn even(title: &str, levels: &[&String], values: &[String]) -> (Axis, Vec<f64>) {
-    let place = |k: usize| (k as f64 + 0.5) / levels.len().max(1) as f64;
-    let places: BTreeMap<&str, f64> =
-        levels.iter().enumerate().map(|(k, level)| (level.as_str(), place(k))).collect();
-    let ticks = levels.iter().map(|level| (places[level.as_str()], shown(level))).collect();
-    let at = values.iter().map(|value| places.get(value.as_str()).copied().unwrap_or(0.5));
-    (Axis { title: title.to_owned(), ticks }, at.collect())
+fn distinct(numbers: &[f64]) -> Vec<f64> {
+    let mut levels: Vec<f64> = numbers.iter().map(|v| v + 0.0).collect(); // -0 is 0
+    levels.sort_by(f64::total_cmp);
+    levels.dedup();
+    levels
+}
+
+/// Levels at equal distances, and the level of every arm.
+fn even(
+    title: &str,
+    levels: Vec<String>,
+    of: impl Iterator<Item = Option<usize>>,
+) -> (Axis, Vec<f64>) {
+    let all = levels.len().max(1) as f64;
+    let place = |level: usize| (level as f64 + 0.5) / all;
+    let at = of.map(|level| level.map_or(0.5, place)).collect();
+    let ticks = levels.into_iter().enumerate().map(|(k, text)| (place(k), text)).collect();
+    (Axis { title: title.to_owned(), ticks }, at)
 }
 
 /// Linear, or logarithmic where positive values span orders of magnitude; zero then has a place of its
@@ -197,7 +217,7 @@ fn metric_axis(primary: &Measure, arms: &[Compared]) -> (Axis, Vec<f64>) {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use super::super::super::build;
     use super::super::super::demo::searched;
@@ -214,7 +234,7 @@ mod tests {
             few.starts_with("mAP (%) of 12 arms over loss.lambda_fine, loss.lambda_id,"),
             "{few}"
         );
-        assert!(few.contains(": best draw_") && few.contains("; worst draw_"), "{few}");
+        assert!(few.contains(": best full (") && few.contains("; worst draw_"), "{few}");
         assert!(!few.contains("Drawn:"), "{few}");
         let many = figure(300).alt;
         assert!(
@@ -245,7 +265,11 @@ mod tests {
         let labels: Vec<&str> = axis.ticks.iter().map(|(_, label)| label.as_str()).collect();
         assert_eq!(labels, ["1.0e\u{2212}6", "9", "10"]);
         assert!(at[2] < at[1] && at[1] < at[0], "{at:?}");
-        let (axis, _) = scaled(&setting(&["\"rgb\"", "\"grey\""]), "b");
-        assert_eq!(axis.ticks[0].1, "grey");
+        let (axis, at) = scaled(&setting(&["\"rgb\"", "\"grey\"", "\"rgb\""]), "b");
+        assert_eq!((axis.ticks.len(), axis.ticks[0].1.as_str()), (2, "grey"));
+        assert_eq!(at, [0.75, 0.25, 0.75]);
+        let (axis, at) = scaled(&setting(&["0.5", "0.500000", "0", "-0"]), "b");
+        assert_eq!(axis.ticks.len(), 2, "equal numbers are one level: {axis:?}");
+        assert_eq!(at, [0.75, 0.75, 0.25, 0.25]);
     }
 }

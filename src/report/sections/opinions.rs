@@ -17,9 +17,11 @@ pub fn section(report: &Report) -> Markup {
         p.note {
             "What other summaries and tests say of the same values and pairs. They are there to be looked at: no verdict rests on them."
         }
-        details open[report.opinions.len() <= OPEN] {
-            summary { "Median, IQM, spread, Wilcoxon, probability of improvement, effect size" }
-            (table(report))
+        @if report.opinions.len() <= OPEN { (table(report)) } @else {
+            details {
+                summary { "Median, IQM, spread, Wilcoxon, probability of improvement, effect size" }
+                (table(report))
+            }
         }
         details {
             summary { "What these numbers are" }

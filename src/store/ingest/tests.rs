@@ -326,16 +326,16 @@ fn pairs_of_cameras_follow_their_file() {
     lived_through(root);
     assert_eq!(number(root, "select count(*) from camera_pairs"), 2.0);
     let mut writer = Writer::open(root).unwrap().unwrap();
-    let run = RunDir::of(root, &spec("s", "full", 1, "aaaaaaaa")).unwrap();
+    let run = RunDir::of(root, &spec("s", "rgb", 1, "bbbbbbbb")).unwrap();
     // evaluated anew, with more cameras, then with fewer: never a mixture, and nothing else is read again
     for (count, pairs) in [(4, 12.0), (3, 6.0)] {
         cameras(&run, count);
         assert_eq!(writer.tail(&run).unwrap().lines, 0);
-        assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'full'"), pairs);
+        assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'rgb'"), pairs);
     }
     // a damaged file is said once and leaves nothing behind
     std::fs::write(run.path().join(CAMERAS), "[{\"query_camera\": 1}]").unwrap();
     assert_eq!(writer.tail(&run).unwrap().damaged, 1);
     assert_eq!(writer.tail(&run).unwrap().damaged, 0);
-    assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'full'"), 0.0);
+    assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'rgb'"), 0.0);
 }

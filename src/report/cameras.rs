@@ -58,68 +58,87 @@ pub struct Cell {
 const CELLS: usize = 12_000;
 
 type Pair = (u32, u32);
+/// Values over seeds, and the queries of the first seed.
+type Values = BTreeMap<Pair, (Vec<f64>, u64)>;
 
 /// The matrices, where any arm has one.
 #[must_use]
 pub fn cameras(data: &StudyData, arms: &[Compared]) -> Option<Cameras> {
-    let mut of: BTreeMap<(&str, u64), BTreeMap<Pair, &CameraRow>> = BTreeMap::new();
-    for row in &data.cameras {
-        let pairs = of.entry((row.arm.as_str(), row.seed)).or_default();
-        pairs.insert((row.query_camera, row.gallery_camera), row);
-    }
-    let base_name = data.study.baseline.as_str();
-    let seeds = |name: &str| -> Vec<u64> {
-        let finished = facts::finished(data, name).into_iter();
-        finished.filter(|seed| of.contains_key(&(name, *seed))).collect()
-    };
-    let base_seeds = seeds(base_name);
-    let gathered = |name: &str, unlike: &[u64], differences: bool| {
-        let mut values: BTreeMap<Pair, (Vec<f64>, u64)> = BTreeMap::new();
-        let mut own = seeds(name);
-        own.retain(|s| !differences || (base_seeds.contains(s) && !unlike.contains(s)));
-        for seed in &own {
-            for (pair, row) in &of[&(name, *seed)] {
-                let base = if differences {
-                    let Some(base) = of[&(base_name, *seed)].get(pair) else { continue };
-                    base.map
-                } else {
-                    0.0
-                };
-                let entry = values.entry(*pair).or_insert((Vec::new(), row.queries));
-                entry.0.push(row.map - base);
-            }
-        }
-        (own.len(), values)
-    };
-    let known: BTreeSet<Pair> =
-        data.cameras.iter().map(|row| (row.query_camera, row.gallery_camera)).collect();
-    let drawn = Frame::new(&known);
-    let (n, values) = gathered(base_name, &[], false);
-    let baseline = (n > 0).then(|| drawn.matrix(base_name, n, &values, None));
-    let mut found: Vec<(&str, usize, BTreeMap<Pair, (Vec<f64>, u64)>)> = Vec::new();
+    let runs = Runs::of(data);
+    let known = data.cameras.iter().map(|row| (row.query_camera, row.gallery_camera)).collect();
+    let frame = Frame::new(&known);
+    let base = data.study.baseline.as_str();
+    let seeds = runs.seeds(base);
+    let baseline = (!seeds.is_empty())
+        .then(|| frame.matrix(base, seeds.len(), &runs.values(base, &seeds, None), None));
+    let mut found: Vec<(&str, usize, Values)> = Vec::new();
     for arm in arms.iter().filter(|arm| !arm.is_baseline) {
         let name = data.arms[arm.place].name.as_str();
-        let (n, values) = gathered(name, &arm.unlike, true);
-        if n > 0 && !values.is_empty() {
-            found.push((name, n, values));
+        let mut own = runs.seeds(name);
+        own.retain(|seed| seeds.contains(seed) && !arm.unlike.contains(seed));
+        let values = runs.values(name, &own, Some(base));
+        if !values.is_empty() {
+            found.push((name, own.len(), values));
         }
     }
-    let room = (CELLS / (drawn.queries.len() * drawn.galleries.len()).max(1)).max(1);
+    let room = (CELLS / (frame.queries.len() * frame.galleries.len()).max(1)).max(1);
     let left_out = found.len().saturating_sub(room);
     found.truncate(room);
     // one scale for all arms, so that a shade means the same in each
     let means = found.iter().flat_map(|(_, _, values)| values.values());
     let widest = means.filter_map(|(v, _)| stats::mean(v)).fold(0.0, |a: f64, v| a.max(v.abs()));
-    let arms = found.iter().map(|(name, n, values)| drawn.matrix(name, *n, values, Some(widest)));
+    let arms = found.iter().map(|(name, n, values)| frame.matrix(name, *n, values, Some(widest)));
     let arms: Vec<Matrix> = arms.collect();
     (baseline.is_some() || !arms.is_empty()).then_some(Cameras {
         baseline,
         arms,
         sizes: sizes(data),
         left_out,
-        queries: drawn.queries,
-        galleries: drawn.galleries,
+        queries: frame.queries,
+        galleries: frame.galleries,
     })
+}
+
+/// The rows of every run.
+struct Runs<'a> {
+    data: &'a StudyData,
+    rows: BTreeMap<(&'a str, u64), BTreeMap<Pair, &'a CameraRow>>,
+}
+
+impl<'a> Runs<'a> {
+    fn of(data: &'a StudyData) -> Self {
+        let mut rows: BTreeMap<(&str, u64), BTreeMap<Pair, &CameraRow>> = BTreeMap::new();
+        for row in &data.cameras {
+            let pairs = rows.entry((row.arm.as_str(), row.seed)).or_default();
+            pairs.insert((row.query_camera, row.gallery_camera), row);
+        }
+        Self { data, rows }
+    }
+
+    /// Finished seeds of an arm that have pairs of cameras.
+    fn seeds(&self, arm: &str) -> Vec<u64> {
+        let mut seeds = facts::finished(self.data, arm);
+        seeds.retain(|seed| self.rows.contains_key(&(arm, *seed)));
+        seeds
+    }
+
+    /// mAP over these seeds, or its difference to the baseline's where one is named.
+    fn values(&self, arm: &str, seeds: &[u64], base: Option<&str>) -> Values {
+        let mut values = Values::new();
+        for seed in seeds {
+            let others = base.and_then(|base| self.rows.get(&(base, *seed)));
+            for (pair, row) in self.rows.get(&(arm, *seed)).into_iter().flatten() {
+                let other = match (base, others.and_then(|others| others.get(pair))) {
+                    (None, _) => 0.0,
+                    (_, Some(other)) => other.map,
+                    (Some(_), None) => continue,
+                };
+                let entry = values.entry(*pair).or_insert((Vec::new(), row.queries));
+                entry.0.push(row.map - other);
+            }
+        }
+        values
+    }
 }
 
 fn sizes(data: &StudyData) -> String {
@@ -148,13 +167,7 @@ impl Frame {
     }
 
     /// Means over seeds; `widest` is the largest difference of any arm, `None` for values.
-    fn matrix(
-        &self,
-        arm: &str,
-        seeds: usize,
-        values: &BTreeMap<Pair, (Vec<f64>, u64)>,
-        widest: Option<f64>,
-    ) -> Matrix {
+    fn matrix(&self, arm: &str, seeds: usize, values: &Values, widest: Option<f64>) -> Matrix {
         let means: BTreeMap<Pair, f64> = values
             .iter()
             .filter_map(|(pair, (values, _))| Some((*pair, stats::mean(values)?)))
@@ -200,7 +213,7 @@ fn finding(arm: &str, means: &BTreeMap<Pair, f64>, differences: bool) -> String 
     if !differences {
         let value = |v: f64| format!("{} %", number(100.0 * v, 1));
         return format!(
-            "`{arm}` is worst from {} ({}) and best from {} ({}).",
+            "`{arm}` finds people worst from {} ({}) and best from {} ({}).",
             pair(low),
             value(*worst),
             pair(high),
@@ -236,7 +249,7 @@ mod tests {
         assert_eq!(cameras.sizes, "from 5 to 15 queries a pair");
         assert_eq!(
             base.finding,
-            "`full` is worst from camera 1 to 2 (40.0 %) and best from camera 4 to 3 (65.0 %)."
+            "`full` finds people worst from camera 1 to 2 (40.0 %) and best from camera 4 to 3 (65.0 %)."
         );
         let arm = &cameras.arms[0];
         assert!(arm.finding.starts_with("`no_prim` loses most from camera "), "{}", arm.finding);

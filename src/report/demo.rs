@@ -278,7 +278,7 @@ pub fn pairs_of_cameras(data: &mut StudyData, cameras: u32) {
         let cells = data.cells.iter().filter(|cell| cell.arm == arm.name);
         for (seed, query) in cells.flat_map(|cell| (1..=cameras).map(|query| (cell.seed, query))) {
             for gallery in (1..=cameras).filter(|gallery| *gallery != query) {
-                let base = 0.3 + 0.08 * f64::from(query) + 0.01 * f64::from(gallery);
+                let base = (0.3 + 0.08 * f64::from(query) + 0.01 * f64::from(gallery)).min(0.97);
                 let own = 0.06 * noise(place as u64, u64::from(query), u64::from(gallery)) - 0.02;
                 rows.push(CameraRow {
                     arm: arm.name.clone(),

@@ -55,7 +55,7 @@ impl Several {
         // how well people are found is one thing, however it is measured
         let searched = ["mAP", "mINP", "rank"].iter().any(|name| primary.name.starts_with(name));
         let others = OTHERS.into_iter().chain((!searched).then_some("mAP"));
-        let others = others.filter(|name| *name != primary.name && known(*name) >= ARMS);
+        let others = others.filter(|name| *name != primary.name && known(name) >= ARMS);
         let others =
             others.map(|name| Measure::of(name, &data.defs)).filter(|m| m.higher.is_some());
         let measures: Vec<Measure> =

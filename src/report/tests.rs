@@ -472,7 +472,7 @@ fn what_decides_nothing_says_so_and_every_chart_has_its_words() {
         "Probability of improvement:",
         "no arm beats",
         "A line is an arm",
-        "`full` is worst from camera",
+        "`full` finds people worst from camera",
         "difference to the baseline, 3 seeds",
         "dgnet query --name cameras",
     ] {

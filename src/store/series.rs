@@ -8,6 +8,8 @@ use super::rows::{FinalRow, MetricRow};
 /// Places of a curve, at most.
 pub const PLACES: u64 = 120;
 
+type LastTuple = (String, i64, String, Option<f64>, Option<String>);
+
 impl Db {
     /// Steps that one place of a curve stands for, the same for every run of the study.
     pub(super) fn stretch(&mut self, study: &str) -> Result<u64, StoreError> {
@@ -25,10 +27,9 @@ impl Db {
 
     /// The last value of every metric of a study's runs, whatever their state.
     pub(super) fn finals(&mut self, study: &str) -> Result<Vec<FinalRow>, StoreError> {
-        let rows: Vec<(String, i64, String, Option<f64>, Option<String>)> =
-            self.with("reading last values", async |connection| {
-                sqlx::query_as(
-                    "SELECT cell.arm, cell.seed, metric_name.name, metric.value, metric.nonfinite
+        let rows: Vec<LastTuple> = self.with("reading last values", async |connection| {
+            sqlx::query_as(
+                "SELECT cell.arm, cell.seed, metric_name.name, metric.value, metric.nonfinite
                      FROM cell
                      JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
                      JOIN run_number ON run_number.uid = cell.run_uid
@@ -38,11 +39,11 @@ impl Db {
                                          WHERE run = run_number.id AND name = metric_name.id)
                      WHERE cell.study = ?
                      ORDER BY arm.position, cell.seed, metric_name.name",
-                )
-                .bind(study)
-                .fetch_all(connection)
-                .await
-            })?;
+            )
+            .bind(study)
+            .fetch_all(connection)
+            .await
+        })?;
         Ok(rows
             .into_iter()
             .map(|(arm, seed, metric, value, nonfinite)| FinalRow {

@@ -104,13 +104,11 @@ pub fn front(report: &Report) -> Markup {
     html! {
         p { (prose(&front.sentence)) }
         @for figure in of(report, Place::Front) {
-            figure.wide {
-                (chart(figure))
-                figcaption {
-                    "Filled: no other arm is at least as good in both and better in one; hollow: another arm is. The line bounds what "
-                    "the filled ones beat. Diamond: the baseline. A name that would cover another is left to the table of arms."
-                }
-            }
+            figure.wide { (chart(figure)) }
+        }
+        p.note {
+            "Filled: no other arm is at least as good in both and better in one; hollow: another arm is. The line bounds what "
+            "the filled ones beat. Diamond: the baseline. A name that would cover another is left to the table of arms."
         }
         p.note {
             "Means over finished runs alone, so arms that lie close may change places with other seeds; which differences are real, the verdicts say."

@@ -1,5 +1,6 @@
 //! The command line: arguments, printing, exit codes. One verb a file; every decision is made below.
 
+mod browser;
 mod compare;
 mod data;
 mod diff;

@@ -2,15 +2,19 @@
 //! of ready strings -> page, charts and tables. Equal databases give byte-identical files: no clock,
 //! no hash order, no font of the machine. Never a tensor, never a run folder.
 
+pub mod against;
 pub mod assets;
+mod cameras;
 pub mod compare;
 pub mod design;
 pub mod facts;
 pub mod figures;
 pub mod frames;
+pub mod front;
 mod looks;
 pub mod measure;
 pub mod notes;
+pub mod opinions;
 pub mod page;
 pub mod pairwise;
 pub mod pictures;
@@ -25,6 +29,8 @@ pub mod write;
 
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod look_tests;
 #[cfg(test)]
 mod tests;
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::against::against as beside;
 use super::view::{Report, build};
 use super::{ReportError, page, tables};
 use crate::store::Db;
@@ -9,18 +10,25 @@ use crate::store::read::CHANGES;
 use crate::store::rows::StudyData;
 
 /// Writes the report of a study of a database into a folder and gives the page's path. Archived runs
-/// are left out and counted, unless they are asked for.
+/// are left out and counted, unless they are asked for; another study stands beside where one is named.
 ///
 /// # Errors
 /// An unreadable database, an unknown study, or a file that cannot be written.
-pub fn write(db: &Path, study: &str, out: &Path, archived: bool) -> Result<PathBuf, ReportError> {
+pub fn write(
+    db: &Path,
+    study: &str,
+    against: Option<&str>,
+    out: &Path,
+    archived: bool,
+) -> Result<PathBuf, ReportError> {
     let mut db = Db::open_read(db)?;
     let mut data = db.study_data(study)?;
     if !archived {
         data.hide_archived();
         data.changes = db.changes(study, CHANGES, false)?;
     }
-    write_rows(&data, out)
+    let against = against.map(|other| beside(&mut db, study, other, archived)).transpose()?;
+    write_report(&Report { against, ..build(&data)? }, out)
 }
 
 /// The same from rows that are already read.
@@ -28,19 +36,22 @@ pub fn write(db: &Path, study: &str, out: &Path, archived: bool) -> Result<PathB
 /// # Errors
 /// A chart that cannot be drawn or a file that cannot be written.
 pub fn write_rows(data: &StudyData, out: &Path) -> Result<PathBuf, ReportError> {
-    let report = build(data)?;
+    write_report(&build(data)?, out)
+}
+
+fn write_report(report: &Report, out: &Path) -> Result<PathBuf, ReportError> {
     let figures = out.join("figures");
     std::fs::create_dir_all(&figures).map_err(|source| failed(&figures, source))?;
     for image in report.figures.iter().flat_map(|f| &f.images) {
         put(&out.join(&image.file), &image.png)?;
         put(&out.join(&image.file).with_extension("svg"), image.svg.as_bytes())?;
     }
-    put(&out.join("table.csv"), tables::csv(&report).as_bytes())?;
-    put(&out.join("table.md"), tables::markdown(&report).as_bytes())?;
-    put(&out.join("table.tex"), tables::latex(&report).as_bytes())?;
-    put(&out.join("report.json"), json(&report)?.as_bytes())?;
+    put(&out.join("table.csv"), tables::csv(report).as_bytes())?;
+    put(&out.join("table.md"), tables::markdown(report).as_bytes())?;
+    put(&out.join("table.tex"), tables::latex(report).as_bytes())?;
+    put(&out.join("report.json"), json(report)?.as_bytes())?;
     let index = out.join("index.html");
-    put(&index, page::render(&report).as_bytes())?;
+    put(&index, page::render(report).as_bytes())?;
     Ok(index)
 }
 

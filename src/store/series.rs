@@ -10,6 +10,8 @@ use super::rows::{FinalRow, MetricRow};
 /// Places of a curve, at most.
 pub const PLACES: u64 = 120;
 
+type LastTuple = (String, i64, String, Option<f64>, Option<String>);
+
 impl Db {
     /// Steps that one place of a curve stands for, the same for every run of the study.
     pub(super) fn stretch(&mut self, study: &str) -> Result<u64, StoreError> {
@@ -27,11 +29,10 @@ impl Db {
 
     /// The last value of every metric of a study's runs, whatever their state.
     pub(super) fn finals(&mut self, study: &str) -> Result<Vec<FinalRow>, StoreError> {
-        let rows: Vec<(String, i64, String, Option<f64>, Option<String>)> =
-            self.with("reading last values", async |connection| {
-                sqlx::query_as(
-                    // one seek a series; joined to `metric` itself, every value would be looked at
-                    "SELECT arm, seed, name, value, nonfinite FROM (
+        let rows: Vec<LastTuple> = self.with("reading last values", async |connection| {
+            sqlx::query_as(
+                // one seek a series; joined to `metric` itself, every value would be looked at
+                "SELECT arm, seed, name, value, nonfinite FROM (
                        SELECT arm.position, cell.arm, cell.seed, metric_name.name,
                               (SELECT value FROM metric
                                WHERE run = run_number.id AND name = metric_name.id
@@ -46,11 +47,11 @@ impl Db {
                        WHERE cell.study = ?)
                      WHERE value IS NOT NULL OR nonfinite IS NOT NULL
                      ORDER BY position, seed, name",
-                )
-                .bind(study)
-                .fetch_all(connection)
-                .await
-            })?;
+            )
+            .bind(study)
+            .fetch_all(connection)
+            .await
+        })?;
         Ok(rows
             .into_iter()
             .map(|(arm, seed, metric, value, nonfinite)| FinalRow {

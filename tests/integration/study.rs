@@ -68,9 +68,14 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     let ranking = place.succeed(&ranking);
     assert!(ranking.starts_with("| study | arm | seeds |"), "{ranking}");
     assert_eq!(ranking.lines().count(), 5, "{ranking}");
-    for (name, rows) in
-        [("pictures", 3), ("cost", 4), ("hard_queries", 2), ("changed_queries", 1), ("trouble", 1)]
-    {
+    for (name, rows) in [
+        ("pictures", 3),
+        ("cost", 4),
+        ("hard_queries", 2),
+        ("changed_queries", 1),
+        ("cameras", 3),
+        ("trouble", 1),
+    ] {
         let answer = place.succeed(&["query", "--name", name, "--format", "csv"]);
         assert!(answer.lines().count() >= rows, "{name}: {answer}");
     }
@@ -86,6 +91,9 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     }
     assert!(page.contains(" right, first right at rank "), "a list states its finding");
     assert!(page.contains("Quality of generated pictures"));
+    assert!(page.contains("Pairs of cameras") && page.contains("finds people worst from camera"));
+    assert!(page.contains("no verdict rests on them"));
+    assert_eq!(place.dgnet(&["report", "tiny", "--against", "tiny"]).status.code(), Some(2));
     assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline");
 
     let stages = || {

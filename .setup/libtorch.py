@@ -169,8 +169,12 @@ def main() -> None:
     arguments.add_argument("--cuda", action="store_true", help="with the GPU half: 3 GB to download, 5 GB on disk")
     arguments = arguments.parse_args()
     if os.environ.get("LIBTORCH"):
-        print(f"libtorch: using LIBTORCH={os.environ['LIBTORCH']}", file=sys.stderr)
-        return
+        given = Path(os.environ["LIBTORCH"])
+        if given.resolve() != TARGET.resolve():
+            if not (given / "include/torch").is_dir():
+                fail(f"LIBTORCH={given} has no include/torch", "unset it, and libtorch is set up here")
+            print(f"libtorch: using LIBTORCH={given}", file=sys.stderr)
+            return
     stamp = TARGET / "stamp"
     wanted = {CUDA_STAMP} if arguments.cuda else {STAMP, CUDA_STAMP}
     if stamp.exists() and stamp.read_text() in wanted:

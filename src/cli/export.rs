@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use super::{DONE, output};
 use crate::store::export::export;
 
-/// Write a study as Parquet, CSV, resolved settings and TensorBoard event files.
+/// Write a study as Parquet, CSV, resolved settings, TensorBoard event files, and a database of its own.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Writes runs, final, curves, queries and settings (.parquet and .csv), study.yaml, specs/, tensorboard/.
-In curves, values that are not finite are empty and spelled in `nonfinite`.
+In curves, values that are not finite are empty and spelled in `nonfinite`. results.db holds this study
+alone: whoever gets the folder can report and query it, `dgnet --runs DIR report STUDY`.
 
 Examples:
   dgnet export ablations --to /tmp/ablations

@@ -51,7 +51,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
             continue;
         }
         marks.extend(found.into_iter().filter(|m| !m.of_study).map(|m| (m.name.clone(), m)));
-        for mut cell in db.cells(&study)? {
+        for mut cell in db.cells_in_short(&study)? {
             if cell.archived && !args.archived {
                 continue;
             }

@@ -551,9 +551,9 @@ fn arms_that_were_given_up_are_named_with_the_rule() {
     }
     let one = told(&data);
     assert!(one.contains("on the worse side: `no_id`."), "{one}");
-    let strip = build(&data).unwrap().strip;
-    assert!(strip[0].value.contains("3 to 6 seeds"), "{strip:?}");
-    // with all of its seeds it was not given up
+    let facts = build(&data).unwrap().facts;
+    assert!(facts[0].value.contains("3 to 6 seeds"), "{facts:?}");
+    // nobody is that far behind
     data.study.prune = Some(crate::spec::Prune { after: 2, behind: 10.0 });
     assert!(told(&data).contains("that was none"));
 }

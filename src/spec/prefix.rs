@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::rc::Rc;
+use std::sync::Arc;
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::differences;
@@ -17,8 +18,8 @@ use super::step_plan::StepPlan;
 pub struct Course {
     settings: Settings,
     /// Equal for two courses that begin with the same weights and see the same batches.
-    begin: Rc<str>,
-    teacher: Rc<str>,
+    begin: Arc<str>,
+    teacher: Arc<str>,
 }
 
 /// What a step depends on that may change from step to step.
@@ -89,11 +90,11 @@ impl Course {
 
     /// The same course with texts shared with others that have them too: a grid has few.
     #[must_use]
-    pub fn sharing(mut self, texts: &mut BTreeSet<Rc<str>>) -> Self {
+    pub fn sharing(mut self, texts: &mut BTreeSet<Arc<str>>) -> Self {
         for text in [&mut self.begin, &mut self.teacher] {
             match texts.get(text) {
-                Some(known) => *text = Rc::clone(known),
-                None => _ = texts.insert(Rc::clone(text)),
+                Some(known) => *text = Arc::clone(known),
+                None => _ = texts.insert(Arc::clone(text)),
             }
         }
         self
@@ -148,11 +149,20 @@ pub struct Shared {
 /// least a twentieth of a training, or starting another process costs more than it brings.
 #[must_use]
 pub fn shared(courses: &[Course]) -> Vec<Shared> {
-    let mut found = Vec::new();
-    for members in grouped(0..courses.len(), |at| Rc::clone(&courses[at].begin)) {
+    let alike = grouped(0..courses.len(), |at| Arc::clone(&courses[at].begin));
+    let stretches = alike.into_par_iter().map(|members| {
+        let mut found = Vec::new();
         split(courses, members, 0, None, &mut found);
+        found
+    });
+    let mut all: Vec<Shared> = Vec::new();
+    for found in stretches.collect::<Vec<_>>() {
+        let before = all.len();
+        all.extend(
+            found.into_iter().map(|one| Shared { after: one.after.map(|at| at + before), ..one }),
+        );
     }
-    found
+    all
 }
 
 /// Members that have the same key, in the order in which keys first come.

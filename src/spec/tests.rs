@@ -670,7 +670,7 @@ fn exploratory_arms_may_be_given_up() {
         ("{ after: 2, behind: -1 }", "3:28", "at least 0, found `-1`"),
         ("{ after: 2 }", "3:8", "`behind` is missing"),
         ("{ behind: 0 }", "3:8", "`after` is missing"),
-        ("{ after: 2, behind: 0, by: 3 }", "3:24", "unknown key `by`"),
+        ("{ after: 2, behind: 0, by: 3 }", "3:31", "unknown key `by`"),
         ("3", "3:8", "expected a map, found `3`"),
         ("{ after: 4, behind: 0 }", "3:1", "is 4 and an arm has 4 seeds"),
     ] {

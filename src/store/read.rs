@@ -135,21 +135,31 @@ impl Db {
 
     /// The cells of a study; a run that has no folder yet is `planned`.
     pub fn cells(&mut self, study: &str) -> Result<Vec<CellRow>, StoreError> {
+        self.cells_with(study, true)
+    }
+
+    /// The same without what runs recorded at their beginning, which is most of what would be read.
+    pub fn cells_in_short(&mut self, study: &str) -> Result<Vec<CellRow>, StoreError> {
+        self.cells_with(study, false)
+    }
+
+    fn cells_with(&mut self, study: &str, begin: bool) -> Result<Vec<CellRow>, StoreError> {
         let rows: Vec<CellTuple> = self.with("reading cells", async |connection| {
             sqlx::query_as(
                 "SELECT cell.arm, cell.seed, cell.run_uid, coalesce(run.folder, '') AS folder,
                         coalesce(run.state, 'planned') AS state, coalesce(run.attempt, 0) AS attempt,
                         coalesce(run.step, 0) AS step, coalesce(run.steps, 0) AS steps, run.failure,
                         run.wall_s, run.cpu_s, run.peak_bytes, coalesce(run.recipe, 0) AS recipe,
-                        coalesce(run.data_key, '') AS data_key, coalesce(run.begin, '{}') AS begin,
+                        coalesce(run.data_key, '') AS data_key, coalesce(CASE WHEN ?2 THEN run.begin END, '{}') AS begin,
                         mark.archived_at IS NOT NULL AS archived
                  FROM cell
                  JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
                  LEFT JOIN run ON run.uid = cell.run_uid
                  LEFT JOIN mark ON mark.kind = 'run' AND mark.name = cell.run_uid
-                 WHERE cell.study = ? ORDER BY arm.position, cell.seed",
+                 WHERE cell.study = ?1 ORDER BY arm.position, cell.seed",
             )
             .bind(study)
+            .bind(begin)
             .fetch_all(connection)
             .await
         })?;
@@ -424,4 +434,9 @@ impl CellTuple {
             archived: self.archived,
         }
     }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
 }

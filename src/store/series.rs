@@ -110,8 +110,3 @@ pub(super) fn spelled(nonfinite: Option<&str>) -> f64 {
         _ => f64::NAN,
     }
 }
-
-fn quoted(names: &[String]) -> String {
-    let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.join(", ")
-}

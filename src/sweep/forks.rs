@@ -3,11 +3,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
+
 use super::plan::PlannedCell;
 use crate::spec::prefix::{Course, Shared, shared};
 use crate::spec::settings::Mode;
 use crate::store::records::Fork;
 use crate::store::{StageKind, Stages};
+
+/// Courses that are made side by side.
+const AT_ONCE: usize = 2_048;
 
 /// The beginning of a training that open runs of a study have in common.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,17 +63,19 @@ pub(super) fn forks(cells: &[PlannedCell], begun: &[bool], stages: &Stages) -> V
         .filter(|&at| cells[at].same_as.is_none())
         .filter(|&at| cells[at].spec.settings.train.mode == Mode::Joint)
         .collect();
+    let course = |&at: &usize| {
+        // the worker reads the folder's own spec, which may be older in what changes no result
+        let own = begun[at].then(|| cells[at].run.spec().ok()).flatten();
+        let spec = own.as_ref().unwrap_or(&cells[at].spec);
+        Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
+    };
     let mut texts = BTreeSet::new();
-    let courses: Vec<Course> = joint
-        .iter()
-        .map(|&at| {
-            // the worker reads the folder's own spec, which may be older in what changes no result
-            let own = begun[at].then(|| cells[at].run.spec().ok()).flatten();
-            let spec = own.as_ref().unwrap_or(&cells[at].spec);
-            Course::new(&spec.settings, spec.seed, &spec.stages.data, &spec.stages.teacher)
-                .sharing(&mut texts)
-        })
-        .collect();
+    let mut courses: Vec<Course> = Vec::with_capacity(joint.len());
+    // not all at once: the texts that they share are then never all in memory
+    for some in joint.chunks(AT_ONCE) {
+        let made: Vec<Course> = some.par_iter().map(course).collect();
+        courses.extend(made.into_iter().map(|course| course.sharing(&mut texts)));
+    }
     let fork = |stretch: Shared| {
         let course = &courses[stretch.courses[0]];
         let key = course.key(stretch.steps);

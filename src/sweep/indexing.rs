@@ -127,7 +127,7 @@ impl Indexing {
 
     fn is_brought_in(&self) -> bool {
         let Ok(mut db) = Db::open_read(&Db::file(&self.runs_root)) else { return false };
-        let Ok(cells) = db.cells(&self.study) else { return false };
+        let Ok(cells) = db.cells_in_short(&self.study) else { return false };
         let states: BTreeMap<_, _> =
             cells.iter().map(|cell| (cell.folder.as_str(), cell.state.as_str())).collect();
         self.own.iter().all(|run| {

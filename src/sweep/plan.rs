@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
 use super::looks::{self, Standing};
@@ -12,10 +14,13 @@ use super::pruning::{Pruning, Seen};
 use crate::data::fingerprint;
 use crate::spec::devices::Slots;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
-use crate::spec::{Study, identity};
+use crate::spec::{Arm, Study, identity};
 use crate::store::records::{ArmRecord, CellRecord, RunSpec, StageKeys, StudyRecord};
 use crate::store::run_dir::RunIndex;
 use crate::store::{RunDir, RunState, StageKind, Stages};
+
+/// Runs whose identities are worked out side by side.
+const AT_ONCE: usize = 2_048;
 
 /// A cell of a study and the run that answers it.
 #[derive(Debug, Clone, PartialEq)]
@@ -249,68 +254,35 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
     let mut fingerprints = BTreeMap::new();
     let standing = standing(study, &index, &mut fingerprints)?;
     let pruning = pruning(study, &index, &mut fingerprints)?;
-    let admits = |arm: &str, seed: u64| pruning.as_ref().is_none_or(|it| it.admits(arm, seed));
     let mut cells: Vec<PlannedCell> = Vec::new();
     let mut first_of: HashMap<String, usize> = HashMap::new();
     let mut begun: Vec<bool> = Vec::new();
-    for arm in &study.arms {
-        let data_key = data_key(&arm.name, &arm.settings, &mut fingerprints)?;
-        let added: Vec<u64> = standing
-            .as_ref()
-            .map(|standing| (1..=standing.seeds(&arm.name, &study.baseline)).collect())
-            .unwrap_or_default();
-        for &seed in if standing.is_some() { &added } else { &study.seeds } {
-            let (uid, keys) = identity::run_keys(&arm.settings, seed, &data_key);
-            let spec = RunSpec {
-                study: study.name.clone(),
-                arm: arm.name.clone(),
-                seed,
-                uid,
-                recipe: identity::RECIPE_VERSION,
-                stages: StageKeys {
-                    data: keys.data,
-                    teacher: keys.teacher,
-                    generator: keys.generator,
-                    training: keys.training,
-                    evaluation: keys.evaluation,
-                    pictures: keys.pictures,
-                },
-                overrides: Arc::clone(&arm.overrides),
-                settings: Arc::clone(&arm.settings),
-            };
-            let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
-            let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
-            let found = index.find(&spec.uid)?;
-            let begins = found.is_some();
-            let (run, state) = match (earlier, found) {
-                (_, Some(run)) => {
-                    let state = run.state()?;
-                    (run, state)
-                }
-                (Some(cell), None) => (cell.run.clone(), cell.state),
-                // no folder has its spec, so none has anything else of it
-                (None, None) => (RunDir::of(runs_root, &spec)?, RunState::Planned),
-            };
-            // what is over is no cost any more, and nothing that was measured is left out
-            if !matches!(state, RunState::Done | RunState::Diverged) && !admits(&arm.name, seed) {
-                continue;
+    let wanted = wanted(study, standing.as_ref(), &mut fingerprints)?;
+    for spec in wanted.chunks(AT_ONCE).flat_map(|some| specs(study, some)) {
+        let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
+        let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
+        let found = index.find(&spec.uid)?;
+        let begins = found.is_some();
+        let (run, state) = match (earlier, found) {
+            (_, Some(run)) => {
+                let state = run.state()?;
+                (run, state)
             }
-            begun.push(begins);
-            let missing = missing(&stages, state, &spec);
-            let lacks_generator = lacks_generator(&stages, &missing, &spec);
-            first_of.entry(spec.uid.clone()).or_insert(cells.len());
-            let arm = arm.name.clone();
-            cells.push(PlannedCell {
-                arm,
-                seed,
-                spec,
-                run,
-                state,
-                missing,
-                lacks_generator,
-                same_as,
-            });
+            (Some(cell), None) => (cell.run.clone(), cell.state),
+            // no folder has its spec, so none has anything else of it
+            (None, None) => (RunDir::of(runs_root, &spec)?, RunState::Planned),
+        };
+        // what is over is no cost any more, and nothing that was measured is left out
+        let over = matches!(state, RunState::Done | RunState::Diverged);
+        if !over && !pruning.as_ref().is_none_or(|it| it.admits(&spec.arm, spec.seed)) {
+            continue;
         }
+        begun.push(begins);
+        let missing = missing(&stages, state, &spec);
+        let lacks_generator = lacks_generator(&stages, &missing, &spec);
+        first_of.entry(spec.uid.clone()).or_insert(cells.len());
+        let (arm, seed) = (spec.arm.clone(), spec.seed);
+        cells.push(PlannedCell { arm, seed, spec, run, state, missing, lacks_generator, same_as });
     }
     Ok(Plan {
         study: study.name.clone(),
@@ -325,6 +297,51 @@ pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
         notes: study.notes.clone(),
         cells,
     })
+}
+
+/// An arm, a seed, and the key of the data.
+type Wanted<'a> = (&'a Arm, u64, Arc<str>);
+
+/// Every run that the study may have, by arm position, then seed.
+fn wanted<'a>(
+    study: &'a Study,
+    standing: Option<&Standing>,
+    fingerprints: &mut BTreeMap<PathBuf, String>,
+) -> Result<Vec<Wanted<'a>>, SweepError> {
+    let mut wanted = Vec::new();
+    for arm in &study.arms {
+        let data: Arc<str> = data_key(&arm.name, &arm.settings, fingerprints)?.into();
+        let added = standing.map(|standing| 1..=standing.seeds(&arm.name, &study.baseline));
+        let seeds = added.map_or_else(|| study.seeds.clone(), Iterator::collect);
+        wanted.extend(seeds.into_iter().map(|seed| (arm, seed, Arc::clone(&data))));
+    }
+    Ok(wanted)
+}
+
+/// Their specifications. Hashing them is most of a large plan's work, so all cores take part.
+fn specs(study: &Study, wanted: &[Wanted]) -> Vec<RunSpec> {
+    wanted.par_iter().map(|(arm, seed, data)| spec(study, arm, *seed, data)).collect()
+}
+
+fn spec(study: &Study, arm: &Arm, seed: u64, data_key: &str) -> RunSpec {
+    let (uid, keys) = identity::run_keys(&arm.settings, seed, data_key);
+    RunSpec {
+        study: study.name.clone(),
+        arm: arm.name.clone(),
+        seed,
+        uid,
+        recipe: identity::RECIPE_VERSION,
+        stages: StageKeys {
+            data: keys.data,
+            teacher: keys.teacher,
+            generator: keys.generator,
+            training: keys.training,
+            evaluation: keys.evaluation,
+            pictures: keys.pictures,
+        },
+        overrides: Arc::clone(&arm.overrides),
+        settings: Arc::clone(&arm.settings),
+    }
 }
 
 /// What the runs that are over say of a study whose seeds are added as needed.

@@ -90,6 +90,13 @@ fn exported(place: &Place) {
         std::fs::read(place.path().join("tiny.yaml")).unwrap()
     );
     assert_eq!(std::fs::read_dir(out.join("tensorboard/full/seed-1")).unwrap().count(), 1);
+    // whoever has the export alone reads the same report
+    place.succeed(&["report", "tiny", "--out", "here"]);
+    place.succeed(&["--runs", "out", "report", "tiny", "--out", "there"]);
+    for name in ["index.html", "report.json"] {
+        let read = |folder: &str| std::fs::read(place.path().join(folder).join(name)).unwrap();
+        assert!(read("here") == read("there"), "{name}");
+    }
     place.succeed(&["query", "select * from curves", "--output", "curves.parquet"]);
     assert!(std::fs::read(place.path().join("curves.parquet")).unwrap().ends_with(b"PAR1"));
     let refused = place.dgnet(&["query", "select 1", "--format", "parquet"]);

@@ -1,7 +1,8 @@
-//! A study as files for other programs: Parquet and CSV tables, the resolved settings of every run, and
-//! TensorBoard's event files.
+//! A study as files for other programs: Parquet and CSV tables, the resolved settings of every run,
+//! TensorBoard's event files; and for this one: a database of the study alone.
 
 mod csv;
+mod database;
 mod parquet;
 mod tensorboard;
 
@@ -67,7 +68,7 @@ pub struct Exported {
 }
 
 /// Writes a study below `out`: `<table>.parquet` and `<table>.csv`, `study.yaml`,
-/// `specs/<arm>-seed-<n>.yaml`, `tensorboard/<arm>/seed-<n>/`.
+/// `specs/<arm>-seed-<n>.yaml`, `tensorboard/<arm>/seed-<n>/`, `results.db`.
 ///
 /// # Errors
 /// An unknown study, an unreadable database, a folder that cannot be written.
@@ -104,6 +105,7 @@ pub fn export(runs_root: &Path, study: &str, out: &Path) -> Result<Exported, Sto
             exported.runs = scalars(&mut db, study, &table, &out.join("tensorboard"))?;
         }
     }
+    database::write(&file, study, &Db::file(out))?;
     write_atomic(&out.join("study.yaml"), row.source.as_bytes())?;
     let specs = out.join("specs");
     create_folder(&specs)?;

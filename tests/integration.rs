@@ -18,6 +18,8 @@ mod memory;
 mod networks;
 #[path = "integration/results.rs"]
 mod results;
+#[path = "integration/serve.rs"]
+mod serve;
 #[path = "integration/slurm.rs"]
 mod slurm;
 #[path = "integration/study.rs"]
@@ -28,3 +30,5 @@ mod support;
 mod survival;
 #[path = "integration/switches.rs"]
 mod switches;
+#[path = "integration/web.rs"]
+mod web;

@@ -1,5 +1,6 @@
 //! The command line: arguments, printing, exit codes. One verb a file; every decision is made below.
 
+mod beats;
 mod browser;
 mod compare;
 mod data;
@@ -25,6 +26,7 @@ mod report;
 mod run;
 mod runs;
 mod schema;
+mod serve;
 mod show;
 mod study_file;
 mod sweep;
@@ -53,6 +55,7 @@ Examples:
   dgnet sweep ablations.yaml            train what is missing, then write the report
   dgnet watch ablations.yaml            a sweep that runs elsewhere
   dgnet runs                            where every run stands
+  dgnet serve                           all of it in a browser, while sweeps go on
   dgnet compare full no_prim            two arms, paired by seed, with a verdict
   dgnet query \"select arm, avg(mAP), count(*) from final group by arm\"
 
@@ -89,6 +92,7 @@ enum Verb {
     Diff(diff::Args),
     Query(query::Args),
     Report(report::Args),
+    Serve(serve::Args),
     Generate(generate::Args),
     Eval(eval::Args),
     Embed(embed::Args),
@@ -127,6 +131,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(&args, &runs),
         Verb::Query(args) => query::run(&args, &runs),
         Verb::Report(args) => report::run(&args, &runs),
+        Verb::Serve(args) => serve::run(&args, &runs),
         Verb::Generate(args) => generate::run(&args, &runs),
         Verb::Eval(args) => eval::run(&args, &runs),
         Verb::Embed(args) => embed::run(&args, &runs),

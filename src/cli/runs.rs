@@ -65,7 +65,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
 }
 
 /// The folder knows better than a database that nobody has updated since a crash.
-fn state_now(cell: &CellRow, runs: &Path) -> String {
+pub fn state_now(cell: &CellRow, runs: &Path) -> String {
     // a run that is done stays so; ten thousand of them need no look
     if cell.state == "done" {
         return cell.state.clone();

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
+use super::beats::{Beats, Line, Waited};
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output};
-use crate::store::records::Heartbeat;
-use crate::store::{RunLock, RunState, StageKind, Stages, study_dir};
-use crate::sweep::progress::duration;
+use crate::store::{RunLock, RunState, study_dir};
 use crate::sweep::{Plan, plan};
 
 /// Watch a study that a sweep elsewhere is at: every running run, totals, time left.
@@ -43,22 +42,12 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A run that a worker is at, or the stage that it waits for.
-struct Line {
-    label: String,
-    beat: Heartbeat,
-    rate: Option<f64>,
-}
-
-/// Where a phase stood when it was first seen.
-type Marks = BTreeMap<String, (String, u64, Instant)>;
-
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
-    let (mut marks, mut shown, mut began) = (Marks::new(), String::new(), false);
+    let (mut beats, mut shown, mut began) = (Beats::default(), String::new(), false);
     loop {
         let plan = plan(&study, runs)?;
-        let lines = running(&plan, runs, &mut marks);
+        let lines = running(&plan, runs, &mut beats);
         let text = if args.json { as_json(&plan, &lines) } else { as_text(&plan, &lines) };
         if args.json || text != shown {
             output::data(&text)?;
@@ -82,64 +71,29 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     }
 }
 
-fn running(plan: &Plan, runs: &Path, marks: &mut Marks) -> Vec<Line> {
-    let stages = Stages::new(runs);
-    let mut lines: Vec<(String, Heartbeat)> = Vec::new();
-    for cell in &plan.cells {
-        if cell.state == RunState::Running && cell.same_as.is_none() {
-            let beat = cell.run.heartbeat().unwrap_or(Heartbeat {
-                beat: 0,
-                phase: "starting".into(),
-                step: 0,
-                of: 0,
-            });
-            lines.push((format!("{} seed {}", cell.arm, cell.seed), beat));
-        }
-    }
-    // what runs wait for is trained in a folder of its own
-    let mut waited: BTreeMap<(StageKind, String), String> = BTreeMap::new();
+fn running(plan: &Plan, runs: &Path, beats: &mut Beats) -> Vec<Line> {
+    let at_work =
+        plan.cells.iter().filter(|cell| cell.state == RunState::Running && cell.same_as.is_none());
+    let at_work: Vec<_> = at_work
+        .map(|cell| (format!("{} seed {}", cell.arm, cell.seed), cell.run.clone()))
+        .collect();
+    let mut waited = Waited::default();
     for cell in plan.open_runs() {
         let keys = &cell.spec.stages;
-        let seed = cell.seed;
-        waited
-            .insert((StageKind::Teacher, keys.teacher.clone()), format!("teacher of seed {seed}"));
-        let generator = format!("generator of seed {seed}");
-        waited.insert((StageKind::Training, keys.generator.clone()), generator);
+        waited.stages_of(cell.seed, &keys.teacher, &keys.generator);
     }
     for fork in &plan.forks {
-        let label = format!("steps 1-{} of {} runs", fork.steps, fork.cells.len());
-        waited.insert((StageKind::Prefix, fork.key.clone()), label);
+        waited.beginning(&fork.key, fork.steps, fork.cells.len());
     }
-    for ((kind, key), label) in waited {
-        let folder = stages.resume_dir(kind, &key);
-        if !key.is_empty() && RunLock::is_held(&folder).unwrap_or(false) {
-            lines.extend(crate::store::run_dir::read_heartbeat(&folder).map(|beat| (label, beat)));
-        }
-    }
-    let now = Instant::now();
-    lines
-        .into_iter()
-        .map(|(label, beat)| {
-            let (phase, from, since) =
-                marks.entry(label.clone()).or_insert_with(|| (beat.phase.clone(), beat.step, now));
-            if *phase != beat.phase {
-                (*phase, *from, *since) = (beat.phase.clone(), beat.step, now);
-            }
-            let passed = now.duration_since(*since).as_secs_f64();
-            let steps = beat.step.saturating_sub(*from);
-            let rate = (steps > 0 && passed > 0.0).then(|| steps as f64 / passed);
-            Line { label, beat, rate }
-        })
-        .collect()
+    beats.look(runs, &at_work, &waited)
 }
 
 fn as_text(plan: &Plan, lines: &[Line]) -> String {
     let told = lines.iter().map(|line| {
         let beat = &line.beat;
-        let speed = line.rate.map_or_else(String::new, |rate| {
-            let left = beat.of.saturating_sub(beat.step) as f64 / rate;
-            format!(", {rate:.1} steps/s, {} left", duration(left))
-        });
+        let speed = line.speed().zip(line.left());
+        let speed =
+            speed.map_or_else(String::new, |(speed, left)| format!(", {speed}, {left} left"));
         format!("{}: {} {}/{}{speed}\n", line.label, beat.phase, beat.step, beat.of)
     });
     let text: String = told.collect();

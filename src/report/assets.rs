@@ -1,9 +1,28 @@
-//! Texts that never change: the style, the script, the published numbers.
+//! Texts that never change: the style, the script, what a page may do, the published numbers.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::figures::theme::dark_rules;
 
 /// The page's style.
-pub const STYLE: &str = include_str!("style.css");
+#[must_use]
+pub fn style() -> String {
+    include_str!("style.css").to_owned() + &dark_rules()
+}
+
 /// Sorting and enlarging; everything is readable without it.
 pub const SCRIPT: &str = include_str!("script.js");
+
+/// The policy of a report: it shows what it carries, runs its own script and asks nothing of anybody.
+#[must_use]
+pub fn policy() -> String {
+    let script = STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
+    format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{script}'"
+    )
+}
 
 /// Published rank-1 / mAP in per cent (Zheng et al., CVPR 2019): features at test, then Market-1501,
 /// DukeMTMC-reID, MSMT17.

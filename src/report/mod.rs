@@ -1,6 +1,7 @@
 //! The report of a study, rebuilt from the database alone: rows -> frames -> comparisons -> view model
 //! of ready strings -> page, charts and tables. Equal databases give byte-identical files: no clock,
-//! no hash order, no font of the machine. Never a tensor, never a run folder.
+//! no hash order, no font of the machine. Never a tensor, never a run folder. The live page shows the
+//! same view model.
 
 pub mod against;
 pub mod assets;
@@ -11,6 +12,7 @@ pub mod facts;
 pub mod figures;
 pub mod frames;
 pub mod front;
+pub mod live;
 mod looks;
 pub mod measure;
 pub mod notes;

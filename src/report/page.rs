@@ -5,14 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::assets::{SCRIPT, STYLE};
-use super::plots::{Figure, Image};
+use super::assets::{SCRIPT, policy, style};
+use super::plots::{Figure, Image, Place};
 use super::sections;
 use super::view::Report;
-
-/// Nothing but what the file itself holds.
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// The whole page.
 #[must_use]
@@ -24,11 +20,11 @@ pub fn render(report: &Report) -> String {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy());
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="dgnet";
                 title { (report.study) " · ablation study" }
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style())) }
             }
             body {
                 a.skip href="#arms" { "Skip to the table of arms" }
@@ -51,16 +47,34 @@ pub fn render(report: &Report) -> String {
                         ", " code { "report.json" } " and every chart in " code { "figures/" } ", as PNG and as SVG."
                     }
                 }
-                dialog id="enlarged" aria-label="Enlarged picture" {
-                    form method="dialog" { button { "Close" } }
-                    img alt="";
-                    p {}
-                }
+                (enlarged())
                 script { (PreEscaped(SCRIPT)) }
             }
         }
     }
     .into_string()
+}
+
+/// Where the script shows a picture large.
+pub(super) fn enlarged() -> Markup {
+    html! {
+        dialog id="enlarged" aria-label="Enlarged picture" {
+            form method="dialog" { button { "Close" } }
+            img alt="";
+            p {}
+        }
+    }
+}
+
+/// The answer and what it depends on.
+pub(super) fn answer(report: &Report, overline: &str) -> Markup {
+    html! {
+        div.answer {
+            p.overline { (overline) }
+            @for sentence in &report.answer { p { (prose(sentence)) } }
+            ul.conditions { @for condition in &report.conditions { li { (prose(condition)) } } }
+        }
+    }
 }
 
 fn masthead(report: &Report) -> Markup {
@@ -69,11 +83,7 @@ fn masthead(report: &Report) -> Markup {
             p.overline { "Ablation study" }
             h1 dir="auto" { (report.study) }
             @if !report.question.is_empty() { p.question dir="auto" { (report.question) } }
-            div.answer {
-                p.overline { "Answer" }
-                @for sentence in &report.answer { p { (prose(sentence)) } }
-                ul.conditions { @for condition in &report.conditions { li { (prose(condition)) } } }
-            }
+            (answer(report, "Answer"))
             dl.facts {
                 @for fact in &report.facts { div { dt { (fact.label) } dd { (fact.value) } } }
             }
@@ -98,6 +108,11 @@ pub fn embedded(media_type: &str, bytes: &[u8]) -> String {
     format!("data:{media_type};base64,{}", STANDARD.encode(bytes))
 }
 
+/// Whether the arms of a chart can be hidden: then its drawings stand beside the pictures, for the script.
+fn has_arms(figure: &Figure) -> bool {
+    matches!(figure.place, Place::Primary | Place::Loss | Place::Other | Place::Cmc)
+}
+
 /// A chart with the rendering that suits the screen; print and old readers get the light, wide one.
 #[must_use]
 pub fn chart(figure: &Figure) -> Markup {
@@ -118,6 +133,9 @@ pub fn chart(figure: &Figure) -> Markup {
             }
             img src=(embedded("image/png", &first.png)) alt=(figure.alt)
                 width=(first.width) height=(first.height);
+        }
+        @for image in figure.images.iter().filter(|i| has_arms(figure) && !i.dark) {
+            template data-narrow[image.narrow] { (PreEscaped(&image.svg)) }
         }
     }
 }

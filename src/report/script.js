@@ -1,31 +1,109 @@
 "use strict";
-for (const table of document.querySelectorAll("table.sortable")) {
-  table.querySelectorAll("thead th").forEach((head, column) => {
+// What the reader chose. It outlives a part of the page that is replaced by a newer one.
+const chosen = { order: new Map(), words: new Map(), hidden: new Set() };
+const nameOf = (table) => {
+  const section = table.closest("section");
+  return `${section.id} ${[...section.querySelectorAll("table")].indexOf(table)}`;
+};
+const made = (tag, properties) => Object.assign(document.createElement(tag), properties);
+
+function enhance(root) {
+  for (const table of root.querySelectorAll("table.sortable")) sortable(table);
+  for (const table of root.querySelectorAll("table.arms")) filterable(table);
+  for (const legend of root.querySelectorAll("ul.legend")) selectable(legend);
+  for (const image of root.querySelectorAll("figure img")) enlargeable(image);
+  for (const figure of root.querySelectorAll("figure")) redraw(figure);
+}
+
+// Tables: a click on a heading sorts, a field above the arms leaves out rows.
+function sortable(table) {
+  const heads = [...table.querySelectorAll("thead th")];
+  const sort = (column, up) => {
+    for (const head of heads) head.removeAttribute("aria-sort");
+    heads[column].setAttribute("aria-sort", up ? "ascending" : "descending");
+    const key = (row) => {
+      const cell = row.children[column];
+      return cell.dataset.sort ?? cell.textContent.trim();
+    };
+    const numeric = (text) => (text === "" ? NaN : Number(text));
+    const rows = [...table.tBodies[0].rows].sort((a, b) => {
+      const [x, y] = [key(a), key(b)];
+      const [p, q] = [numeric(x), numeric(y)];
+      if (Number.isNaN(p) !== Number.isNaN(q)) return Number.isNaN(p) ? 1 : -1;
+      const order = Number.isNaN(p) ? x.localeCompare(y) : p - q;
+      return up ? order : -order;
+    });
+    table.tBodies[0].append(...rows);
+    chosen.order.set(nameOf(table), [column, up]);
+  };
+  heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.append(...head.childNodes);
     head.append(button);
-    button.addEventListener("click", () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of table.querySelectorAll("thead th")) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const key = (row) => {
-        const cell = row.children[column];
-        return cell.dataset.sort ?? cell.textContent.trim();
-      };
-      const numeric = (text) => (text === "" ? NaN : Number(text));
-      const rows = [...table.tBodies[0].rows].sort((a, b) => {
-        const [x, y] = [key(a), key(b)];
-        const [p, q] = [numeric(x), numeric(y)];
-        if (Number.isNaN(p) !== Number.isNaN(q)) return Number.isNaN(p) ? 1 : -1;
-        const order = Number.isNaN(p) ? x.localeCompare(y) : p - q;
-        return up ? order : -order;
-      });
-      table.tBodies[0].append(...rows);
-    });
+    button.addEventListener("click", () => sort(column, head.getAttribute("aria-sort") !== "ascending"));
   });
+  const before = chosen.order.get(nameOf(table));
+  if (before && heads[before[0]]) sort(...before);
 }
+function filterable(table) {
+  const name = nameOf(table);
+  const field = made("input", { type: "search", placeholder: "name, setting, verdict", value: chosen.words.get(name) ?? "" });
+  const found = made("span", { role: "status" });
+  const filter = () => {
+    chosen.words.set(name, field.value);
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...table.tBodies[0].rows];
+    for (const row of rows) {
+      const text = row.textContent.toLowerCase();
+      row.hidden = !words.every((word) => text.includes(word));
+    }
+    const shown = rows.filter((row) => !row.hidden).length;
+    found.textContent = words.length ? `${shown} of ${rows.length}` : "";
+  };
+  field.addEventListener("input", filter);
+  const label = made("label", { className: "filter" });
+  label.append("Filter arms ", field, found);
+  table.before(label);
+  filter();
+}
+
+// Charts: pictures, until an arm is hidden; then the drawing without it takes their place.
+function selectable(legend) {
+  for (const item of legend.children) {
+    const arm = item.textContent.trim();
+    const button = document.createElement("button");
+    button.append(...item.childNodes);
+    item.append(button);
+    const tell = () => button.setAttribute("aria-pressed", !chosen.hidden.has(arm));
+    button.addEventListener("click", () => {
+      if (!chosen.hidden.delete(arm)) chosen.hidden.add(arm);
+      tell();
+      for (const figure of document.querySelectorAll("figure")) redraw(figure);
+    });
+    tell();
+  }
+  legend.after(made("p", { className: "note on-screen", textContent: "A click on an arm hides it in these charts." }));
+}
+function redraw(figure) {
+  const drawings = [...figure.querySelectorAll("template")];
+  if (drawings.length === 0) return;
+  figure.querySelector(".drawing")?.remove();
+  const picture = figure.querySelector("picture");
+  picture.hidden = drawings.some(({ content }) =>
+    [...content.querySelectorAll("[data-arm]")].some((lines) => chosen.hidden.has(lines.dataset.arm)));
+  if (!picture.hidden) return;
+  const narrow = matchMedia("screen and (max-width: 640px)").matches;
+  const drawing = drawings.find((one) => one.hasAttribute("data-narrow") === narrow) ?? drawings[0];
+  const place = made("div", { className: "drawing", role: "img", ariaLabel: picture.querySelector("img").alt });
+  place.append(drawing.content.cloneNode(true));
+  for (const lines of place.querySelectorAll("[data-arm]"))
+    if (chosen.hidden.has(lines.dataset.arm)) lines.remove();
+  picture.after(place);
+}
+
+// Pictures: a click or Enter shows one large, Escape or a click closes it.
 const dialog = document.getElementById("enlarged");
-for (const image of document.querySelectorAll("figure img")) {
+function enlargeable(image) {
   image.classList.add("enlargeable");
   image.tabIndex = 0;
   const open = () => {
@@ -42,3 +120,4 @@ for (const image of document.querySelectorAll("figure img")) {
 dialog.addEventListener("click", (event) => {
   if (event.target === dialog || event.target.tagName === "IMG") dialog.close();
 });
+enhance(document);

@@ -29,8 +29,13 @@ const RUNS_OPEN: usize = 30;
 
 /// Every section that has something to say, in reading order.
 pub fn all(report: &Report) -> Vec<Section> {
+    these(report, |_| true)
+}
+
+/// Those that are wanted, by their anchors.
+pub fn these(report: &Report, wanted: impl Fn(&str) -> bool) -> Vec<Section> {
     let some = |id, title, shown: bool, body: fn(&Report) -> Markup| {
-        shown.then(|| Section { id, title, body: body(report) })
+        (shown && wanted(id)).then(|| Section { id, title, body: body(report) })
     };
     let has = |place| report.figures.iter().any(|f| f.place == place);
     [

@@ -1,5 +1,6 @@
 //! Files of a report: the page, its charts, the tables and the view model.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::against::against as beside;
@@ -22,16 +23,25 @@ pub fn write(
     archived: bool,
 ) -> Result<PathBuf, ReportError> {
     let mut db = Db::open_read(db)?;
+    let data = rows(&mut db, study, archived)?;
+    let against = against.map(|other| beside(&mut db, study, other, archived)).transpose()?;
+    write_report(&Report { against, ..build(&data)? }, out)
+}
+
+/// The rows of a study; without those of archived runs, unless they are asked for.
+///
+/// # Errors
+/// An unreadable database or an unknown study.
+pub fn rows(db: &mut Db, study: &str, archived: bool) -> Result<StudyData, ReportError> {
     let mut data = db.study_data(study)?;
     if !archived {
         data.hide_archived();
         data.changes = db.changes(study, CHANGES, false)?;
     }
-    let against = against.map(|other| beside(&mut db, study, other, archived)).transpose()?;
-    write_report(&Report { against, ..build(&data)? }, out)
+    Ok(data)
 }
 
-/// The same from rows that are already read.
+/// Writes the report of rows that are already read.
 ///
 /// # Errors
 /// A chart that cannot be drawn or a file that cannot be written.
@@ -41,18 +51,38 @@ pub fn write_rows(data: &StudyData, out: &Path) -> Result<PathBuf, ReportError> 
 
 fn write_report(report: &Report, out: &Path) -> Result<PathBuf, ReportError> {
     let figures = out.join("figures");
+    let files = files(report)?;
     std::fs::create_dir_all(&figures).map_err(|source| failed(&figures, source))?;
-    for image in report.figures.iter().flat_map(|f| &f.images) {
-        put(&out.join(&image.file), &image.png)?;
-        put(&out.join(&image.file).with_extension("svg"), image.svg.as_bytes())?;
+    for (name, bytes) in files {
+        put(&out.join(name), &bytes)?;
     }
-    put(&out.join("table.csv"), tables::csv(report).as_bytes())?;
-    put(&out.join("table.md"), tables::markdown(report).as_bytes())?;
-    put(&out.join("table.tex"), tables::latex(report).as_bytes())?;
-    put(&out.join("report.json"), json(report)?.as_bytes())?;
-    let index = out.join("index.html");
-    put(&index, page::render(report).as_bytes())?;
-    Ok(index)
+    Ok(out.join(INDEX))
+}
+
+/// The page's file.
+pub const INDEX: &str = "index.html";
+
+/// Every file of a report by its name, charts as `figures/...`.
+///
+/// # Errors
+/// What the serialiser says.
+pub fn files(report: &Report) -> Result<BTreeMap<String, Vec<u8>>, ReportError> {
+    let mut files = BTreeMap::new();
+    for image in report.figures.iter().flat_map(|figure| &figure.images) {
+        let svg = Path::new(&image.file).with_extension("svg").to_string_lossy().into_owned();
+        files.insert(image.file.clone(), image.png.clone());
+        files.insert(svg, image.svg.clone().into_bytes());
+    }
+    for (name, text) in [
+        ("table.csv", tables::csv(report)),
+        ("table.md", tables::markdown(report)),
+        ("table.tex", tables::latex(report)),
+        ("report.json", json(report)?),
+        (INDEX, page::render(report)),
+    ] {
+        files.insert(name.to_owned(), text.into_bytes());
+    }
+    Ok(files)
 }
 
 /// The view model as JSON, without the pictures' bytes.

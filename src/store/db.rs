@@ -17,6 +17,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("schema/migrations");
 /// Name of the database inside the runs folder.
 pub const FILE: &str = "results.db";
 
+/// How long a program that holds the database alone is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// A connection to the results database; every call blocks until it is answered.
 #[derive(Debug)]
 pub struct Db {
@@ -45,7 +48,7 @@ impl Db {
             .foreign_keys(true)
             .journal_mode(journal)
             .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Duration::from_secs(20));
+            .busy_timeout(PATIENCE);
         let mut db = Self::connect(path, &options)?;
         let found = db.check_version()?;
         if found > 0 && found < known() {
@@ -62,13 +65,21 @@ impl Db {
     /// # Errors
     /// [`StoreError::NoDatabase`] when there is none, [`StoreError::Newer`] when it is too new.
     pub fn open_read(path: &Path) -> Result<Self, StoreError> {
+        Self::open_read_within(path, PATIENCE)
+    }
+
+    /// The same, for somebody who does not wait longer than that for a program that holds the file alone.
+    ///
+    /// # Errors
+    /// Those of [`Db::open_read`].
+    pub fn open_read_within(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         if !path.exists() {
             return Err(StoreError::NoDatabase { path: path.to_owned() });
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
             .read_only(true)
-            .busy_timeout(Duration::from_secs(20))
+            .busy_timeout(patience)
             // rows come from a thread of their own: many at a time, sorted in memory
             .row_buffer_size(4096)
             .pragma("temp_store", "memory")

@@ -168,6 +168,8 @@ fn sql_hint(source: &sqlx::Error) -> &'static str {
         "\n  hint: the file is damaged; move it away and let `dgnet reindex` rebuild it from the run folders"
     } else if text.contains("readonly") {
         "\n  hint: the file or its folder cannot be written; check their permissions"
+    } else if text.contains("is locked") {
+        "\n  hint: another program holds it alone; close that one, or wait until it is done"
     } else if text.contains("disk I/O error") {
         "\n  hint: the disk is full or broken; the run folders hold every result, and `dgnet reindex` rebuilds the database"
     } else if text.contains("unable to open") {

@@ -15,6 +15,7 @@ pub mod ingest;
 pub mod inquiry;
 pub mod marks;
 pub mod merge;
+pub mod overview;
 pub mod query;
 pub mod read;
 pub mod records;

@@ -134,6 +134,21 @@ fn px(value: f64) -> i32 {
 }
 
 impl Canvas<'_> {
+    /// Draws what belongs to an arm; in the SVG it can be told apart.
+    ///
+    /// # Errors
+    /// What `draw` returns.
+    pub fn of_arm(
+        &self,
+        name: &str,
+        draw: impl FnOnce() -> Result<(), FigureError>,
+    ) -> Result<(), FigureError> {
+        self.svg.borrow_mut().begin_arm(name);
+        let drawn = draw();
+        self.svg.borrow_mut().end_of_arm();
+        drawn
+    }
+
     /// Width of a text in CSS pixels.
     #[must_use]
     pub fn width_of(&self, text: &str, style: Type) -> f64 {

@@ -70,10 +70,10 @@ pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
         heading(chart, &frame, canvas, theme)?;
         axes(&frame, chart.axis, canvas, theme)?;
         for line in &chart.lines {
-            bands(line, &frame, canvas, theme)?;
+            canvas.of_arm(&line.label, || bands(line, &frame, canvas, theme))?;
         }
         for line in &chart.lines {
-            strokes(line, &frame, canvas, theme)?;
+            canvas.of_arm(&line.label, || strokes(line, &frame, canvas, theme))?;
         }
         if chart.named { names(chart, &frame, canvas, theme) } else { Ok(()) }
     })
@@ -230,17 +230,15 @@ fn names(
     for ((x, y, line), place) in ends.into_iter().zip(places) {
         let colour = line.stroke.colour(theme);
         let start = frame.right + 8.0;
-        canvas.line(
-            &[(x + 5.0, y), (start.max(x + 5.0), y), (start + 12.0, place)],
-            0.8,
-            theme.faint,
-            &[],
-        )?;
-        canvas.marker((start + 16.0, place), 3.0, colour, line.stroke.marker())?;
+        let lead = [(x + 5.0, y), (start.max(x + 5.0), y), (start + 12.0, place)];
         let bold = line.stroke == Stroke::Baseline;
         let style = Type { bold, ..small(theme.ink) };
         let text = canvas.fitted(&line.label, room, style);
-        canvas.text(&text, (start + 23.0, place + 3.8), Anchor::Left, style)?;
+        canvas.of_arm(&line.label, || {
+            canvas.line(&lead, 0.8, theme.faint, &[])?;
+            canvas.marker((start + 16.0, place), 3.0, colour, line.stroke.marker())?;
+            canvas.text(&text, (start + 23.0, place + 3.8), Anchor::Left, style)
+        })?;
     }
     Ok(())
 }

@@ -32,6 +32,16 @@ impl Svg {
         self.body + "</svg>\n"
     }
 
+    /// Begins what belongs to an arm; [`Svg::end_of_arm`] ends it.
+    pub fn begin_arm(&mut self, name: &str) {
+        let _ = writeln!(self.body, "<g data-arm=\"{}\">", escaped(name));
+    }
+
+    /// Ends what belongs to an arm.
+    pub fn end_of_arm(&mut self) {
+        self.body.push_str("</g>\n");
+    }
+
     /// One line of text, `width` wide; `y` is its baseline.
     pub fn text(&mut self, text: &str, at: Point, anchor: Anchor, style: Type, width: f64) {
         let anchor = match anchor {
@@ -128,6 +138,7 @@ fn escaped(text: &str) -> String {
             '&' => "&amp;".to_owned(),
             '<' => "&lt;".to_owned(),
             '>' => "&gt;".to_owned(),
+            '"' => "&quot;".to_owned(),
             c => c.to_string(),
         })
         .collect()
@@ -141,10 +152,13 @@ mod tests {
     fn names_are_text_and_numbers_are_short() {
         let mut svg = Svg::new(10, 20, RGBColor(255, 255, 255));
         let style = Type { size: 11.0, bold: true, colour: RGBColor(0, 0, 0) };
+        svg.begin_arm("<\">");
         svg.text("<a> & \u{7}b", (1.0, 2.345), Anchor::Right, style, 30.0);
+        svg.end_of_arm();
         svg.line(&[(0.0, 0.0), (1.5, 2.0)], 1.0, RGBColor(1, 2, 3), &[2.0, 2.5]);
         let file = svg.finish();
-        assert!(file.contains("&lt;a&gt; &amp; b</text>"), "{file}");
+        assert!(file.contains("&lt;a&gt; &amp; b</text>\n</g>"), "{file}");
+        assert!(file.contains("<g data-arm=\"&lt;&quot;&gt;\">"), "{file}");
         assert!(
             file.contains("points=\"0,0 1.5,2\"") && file.contains("stroke-dasharray=\"2 2.5\"")
         );

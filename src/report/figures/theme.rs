@@ -1,6 +1,8 @@
 //! Colours: two papers and the Okabe-Ito colours tuned to each, with a dash and a marker beside every
 //! colour, so that curves stay apart in grey and for every kind of sight.
 
+use std::fmt::Write;
+
 use plotters::style::RGBColor;
 
 use super::canvas::{Dash, Marker};
@@ -85,6 +87,26 @@ pub const DARK: Theme = Theme {
         rgb(0xD6_CB_4A),
     ],
 };
+
+impl Theme {
+    fn colours(&self) -> impl Iterator<Item = RGBColor> {
+        let inks = [self.paper, self.ink, self.soft, self.grid, self.faint, self.band];
+        let tones = [self.worse, self.better, self.same, self.open];
+        inks.into_iter().chain(tones).chain(self.curves)
+    }
+}
+
+/// Rules by which a dark screen shows a drawing on light paper in the colours of dark paper.
+#[must_use]
+pub fn dark_rules() -> String {
+    let mut rules = String::from("@media screen and (prefers-color-scheme: dark) {\n");
+    for (light, dark) in LIGHT.colours().zip(DARK.colours()).map(|(l, d)| (hex(l), hex(d))) {
+        for kind in ["fill", "stroke"] {
+            let _ = writeln!(rules, "  .drawing [{kind}=\"{light}\"] {{ {kind}: {dark}; }}");
+        }
+    }
+    rules + "}\n"
+}
 
 /// How one arm's curve is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -74,6 +74,9 @@ pub fn apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     blocks.into_iter().flat_map(spread).collect()
 }
 
+/// Between a point and its name.
+const AIR: f64 = 2.0;
+
 /// Places for names (width, height) beside their points: the first of right, left, above, below and the
 /// corners that lies within the frame and meets neither a point nor a name before it. `None` where none
 /// does. Earlier names choose first; `lines` are kept free as well.
@@ -94,7 +97,7 @@ pub fn beside(
             let free = |place: &Rect| {
                 place.within(&frame) && !taken.iter().any(|other| place.meets(other))
             };
-            let place = candidates(*at, *size, reach + 2.0).into_iter().find(free);
+            let place = candidates(*at, *size, reach + AIR).into_iter().find(free);
             taken.extend(place);
             place
         })
@@ -111,10 +114,10 @@ fn candidates((x, y): (f64, f64), (width, height): (f64, f64), gap: f64) -> [Rec
         at(before, middle),
         at(centre, above),
         at(centre, below),
-        at(after - gap / 2.0, above + gap / 2.0),
-        at(after - gap / 2.0, below - gap / 2.0),
-        at(before + gap / 2.0, above + gap / 2.0),
-        at(before + gap / 2.0, below - gap / 2.0),
+        at(after - AIR, above + AIR),
+        at(after - AIR, below - AIR),
+        at(before + AIR, above + AIR),
+        at(before + AIR, below - AIR),
     ]
 }
 
@@ -127,6 +130,15 @@ mod tests {
         let places = apart(&[10.0, 10.0, 11.0, 99.0, 100.0], 15.0, 0.0, 100.0);
         assert!(places.windows(2).all(|w| w[1] - w[0] >= 15.0 - 1e-9), "{places:?}");
         assert!(places.iter().all(|p| (0.0..=100.0).contains(p)), "{places:?}");
+    }
+
+    #[test]
+    fn a_name_in_a_corner_of_lines_finds_the_free_quarter() {
+        let frame = Rect { left: 0.0, top: 0.0, right: 100.0, bottom: 100.0 };
+        let at = (90.0, 40.0);
+        let lines = [Rect::along((0.0, 40.0), at, 1.0), Rect::along(at, (90.0, 100.0), 1.0)];
+        let place = beside(&[at], &[(50.0, 12.0)], 5.0, frame, &lines)[0];
+        assert_eq!(place, Some(Rect { left: 35.0, top: 23.0, right: 85.0, bottom: 35.0 }));
     }
 
     #[test]

@@ -191,7 +191,7 @@ fn names(
         .collect();
     let outer = Rect {
         left: frame.area.left + 2.0,
-        top: frame.area.top - 10.0,
+        top: frame.area.top - 14.0,
         right: frame.area.right + 14.0,
         bottom: frame.area.bottom - 2.0,
     };

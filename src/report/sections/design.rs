@@ -33,8 +33,8 @@ pub fn section(report: &Report) -> Markup {
             figure.wide {
                 (chart(figure))
                 figcaption {
-                    "A line is an arm: it crosses every axis at its value of that setting and ends at its mean over seeds. Bluer lines rank "
-                    "higher on the metric; ink: the baseline. Settings of few values, and texts, stand at equal distances."
+                    "A line is an arm: it crosses every axis at its value of that setting and ends at its mean over seeds. Bluer lines rank better "
+                    "on the metric; ink: the baseline. Settings of few values, and texts, stand at equal distances."
                 }
             }
         }

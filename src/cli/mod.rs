@@ -156,7 +156,8 @@ pub fn main() -> ExitCode {
 fn listen(verbose: u8) {
     let level = ["warn", "info", "debug", "trace"][usize::from(verbose.min(3))];
     tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("warn,dgnet={level}")))
+        // a large study's questions take their time, which is no warning
+        .with_env_filter(EnvFilter::new(format!("warn,sqlx=error,dgnet={level}")))
         .with_writer(std::io::stderr)
         .with_target(false)
         .without_time()

@@ -49,7 +49,8 @@ db = sqlite3.connect(sys.argv[1])
 db.execute("pragma foreign_keys = off")
 db.execute("insert into study values ('large', 'How long?', 'mAP', 0.005, 'arm_00', '[]', 'large.yaml', '', 0, null, null)")
 names = [("mAP", "", "higher"), ("step_seconds", "s", "lower")] + [(f"loss_{k}", "", "lower") for k in range(8)]
-db.executemany("insert into metric_name (id, name, unit, direction) values (?, ?, ?, ?)", [(k + 1, *name) for k, name in enumerate(names)])
+db.executemany("insert or ignore into metric_name (name, unit, direction) values (?, ?, ?)", names)
+ids = [db.execute("select id from metric_name where name = ?", name[:1]).fetchone()[0] for name in names]
 steps = "with recursive steps(t) as (select 1 union all select t + 1 from steps where t < 10000)"
 for arm in range(20):
     db.execute("insert into arm values ('large', ?, ?, ?, ?)", (f"arm_{arm:02}", arm, f"arm_{arm:02}", '{"loss.lambda_img": %d}' % arm))
@@ -58,8 +59,8 @@ for arm in range(20):
         db.execute("insert into run values (?, ?, 'done', 1, ?, 10000, 10000, 2, 'data', '{}', '{}', null, 0, 9, 9, 9, 1)", (uid, uid, seed))
         db.execute("insert into cell values ('large', ?, ?, ?)", (f"arm_{arm:02}", seed, uid))
         db.execute("insert into run_number values (?, ?)", (number, uid))
-        for name in range(1, 11):
-            db.execute(steps + " insert into metric select ?, ?, t, (t * ? + ? * 7919) % 1009 / 1009.0, null from steps", (number, name, name + 1, number))
+        for k, name in enumerate(ids):
+            db.execute(steps + " insert into metric select ?, ?, t, (t * ? + ? * 7919) % 1009 / 1009.0, null from steps", (number, name, k + 2, number))
 db.commit()
 EOF
     note large "report of 500 runs x 10 metrics x 10,000 steps" "$(ms 1 $dgnet --runs "$work/large" report large --out "$work/large-report")" ms

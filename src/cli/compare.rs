@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::{DONE, output};
 use crate::report::measure::Measure;
+use crate::report::opinions::remarks;
 use crate::report::pairwise::{Pairwise, pairwise};
 use crate::report::words::p_value;
 use crate::stats::{self, Decision, Interval};
@@ -123,16 +124,7 @@ fn numbers(told: &Pairwise) -> String {
         }
     }
     if let Some(test) = told.wilcoxon.filter(|t| t.n + t.zeros > 1) {
-        let mut notes = Vec::new();
-        if test.zeros > 0 {
-            notes.push(format!("{} equal pairs dropped", test.zeros));
-        }
-        if test.tied {
-            notes.push("tied ranks averaged".to_owned());
-        }
-        if !test.exact {
-            notes.push("normal approximation".to_owned());
-        }
+        let notes = remarks(&test);
         let notes =
             if notes.is_empty() { String::new() } else { format!(" ({})", notes.join(", ")) };
         line("p, Wilcoxon".into(), format!("{}{notes}", p_value(test.p)));

@@ -1,6 +1,7 @@
 //! The command line: arguments, printing, exit codes. One verb a file; every decision is made below.
 
 mod beats;
+mod browser;
 mod compare;
 mod data;
 mod diff;

@@ -15,7 +15,7 @@ use crate::store::query::{Cell, ROW_CAP, Table, near_metrics, query_all, query_w
 ///
 /// Views made for people: `runs` (a line per cell), `final` (a column per metric, a line per finished
 /// cell), `curves` (every value along training), `last_values`, `comparisons` (paired with the baseline
-/// by seed). `dgnet query "select * from metric_name"` lists the metrics.
+/// by seed), `camera_pairs`. `dgnet query "select * from metric_name"` lists the metrics.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -67,11 +67,12 @@ pub(super) enum Format {
 }
 
 /// The library: name and SQL; the first line of each says what it answers.
-const LIBRARY: [(&str, &str); 6] = [
+const LIBRARY: [(&str, &str); 7] = [
     ("ranking", include_str!("../../schema/queries/ranking.sql")),
     ("pictures", include_str!("../../schema/queries/pictures.sql")),
     ("hard_queries", include_str!("../../schema/queries/hard_queries.sql")),
     ("changed_queries", include_str!("../../schema/queries/changed_queries.sql")),
+    ("cameras", include_str!("../../schema/queries/cameras.sql")),
     ("cost", include_str!("../../schema/queries/cost.sql")),
     ("trouble", include_str!("../../schema/queries/trouble.sql")),
 ];

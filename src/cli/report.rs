@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::{DONE, output, study_file};
+use super::{DONE, browser, output, study_file};
 use crate::spec::Study;
 use crate::store::{Db, study_dir};
 use crate::sweep::Summary;
@@ -11,7 +11,7 @@ use crate::sweep::Summary;
 /// Write the report of a study from the database: one page, charts beside it.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  dgnet report ablations\n  dgnet report ablations --out /tmp/ablations"
+    after_help = "Examples:\n  dgnet report ablations --open\n  dgnet report ablations --out /tmp/ablations\n  dgnet report rerun --against ablations"
 )]
 pub struct Args {
     /// Name of a study in the database, or its file
@@ -20,6 +20,12 @@ pub struct Args {
     /// Folder to write to [default: reports/<study>]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Another study of the database to put beside it: arms of the same name are compared
+    #[arg(long, value_name = "STUDY")]
+    against: Option<String>,
+    /// Open the page in your browser
+    #[arg(long)]
+    open: bool,
     /// Count archived runs as well
     #[arg(long)]
     archived: bool,
@@ -32,9 +38,12 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         Ok(path) if !known => Study::load(&path, &[])?.name,
         _ => args.study.clone(),
     };
-    let page =
-        crate::report::write(&file, &name, &folder(args.out.as_deref(), &name), args.archived)?;
+    let out = folder(args.out.as_deref(), &name);
+    let page = crate::report::write(&file, &name, args.against.as_deref(), &out, args.archived)?;
     output::data(&format!("report: {}\n", page.display()))?;
+    if args.open {
+        browser::open(&page)?;
+    }
     Ok(DONE)
 }
 

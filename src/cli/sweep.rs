@@ -248,7 +248,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         if summary.indexed {
             let out = report::folder(args.out.as_deref(), &study.name);
             let page = report::fresh(&summary, &out, runs, &study.name).map_or_else(
-                || crate::report::write(&Db::file(runs), &study.name, &out, false),
+                || crate::report::write(&Db::file(runs), &study.name, None, &out, false),
                 Ok,
             )?;
             output::data(&format!("report: {}\n", page.display()))?;

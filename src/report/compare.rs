@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::facts;
 use super::frames::Frames;
 use super::looks;
 use super::measure::Measure;
@@ -108,6 +109,22 @@ pub fn compare(data: &StudyData, frames: &Frames, primary: &Measure) -> Vec<Comp
         looks::decide(&mut arms, adaptive, data.study.equal_within, higher);
     }
     arms
+}
+
+/// Mean of a metric over the finished runs of an arm.
+#[must_use]
+pub fn mean_of_finished(
+    data: &StudyData,
+    frames: &Frames,
+    place: usize,
+    metric: &str,
+) -> Option<f64> {
+    let values: Vec<f64> = facts::finished(data, &data.arms[place].name)
+        .iter()
+        .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
+        .filter(|value| value.is_finite())
+        .collect();
+    stats::mean(&values)
 }
 
 /// Holm over the family, then the verdicts.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::store::rows::{
-    ArmRow, ArtifactRow, CellRow, ChangeRow, FinalRow, HitRow, MetricDef, MetricRow, StageRow,
-    StudyData, StudyRow,
+    ArmRow, ArtifactRow, CameraRow, CellRow, ChangeRow, FinalRow, HitRow, MetricDef, MetricRow,
+    StageRow, StudyData, StudyRow,
 };
 
 /// An arm to invent: name, overrides, effect on mAP.
@@ -32,6 +32,27 @@ pub const ARMS: [Invented; 8] = [
         effect: -0.082,
     },
 ];
+
+/// A random search over three weights, of which one spans orders of magnitude, and a text.
+pub fn searched(arms: u64, seeds: u64) -> StudyData {
+    let mut found = vec![Invented { name: "full", overrides: &[], effect: 0.0 }];
+    for k in 1..arms {
+        let (prim, fine, id) = (noise(k, 1, 1), noise(k, 2, 2), noise(k, 3, 3));
+        let input = ["\"grey\"", "\"rgb\"", "\"edges\""][k as usize % 3];
+        // a test's few bytes may stay for the life of the process
+        let value = |v: f64| -> &'static str { Box::leak(format!("{v:.6}").into_boxed_str()) };
+        let overrides: &'static [(&str, &str)] = Box::leak(Box::new([
+            ("loss.lambda_prim", value(10f64.powf(2.5 * prim))),
+            ("loss.lambda_fine", value(0.4 + 0.35 * fine)),
+            ("loss.lambda_id", value((4.0 + 4.0 * id).round() / 8.0)),
+            ("structure.input", input),
+        ]));
+        let name: &'static str = Box::leak(format!("draw_{k:03}").into_boxed_str());
+        let effect = -0.05 * (prim - 0.2).powi(2) - 0.03 * (fine - 0.4).powi(2);
+        found.push(Invented { name, overrides, effect });
+    }
+    study(&found, seeds)
+}
 
 const STEPS: u64 = 1200;
 const LOSSES: [(&str, f64, f64); 11] = [
@@ -89,6 +110,7 @@ pub fn study(arms: &[Invented], seeds: u64) -> StudyData {
         stages: stages(arms.len() as u32, seeds as u32),
         settings: BTreeMap::new(),
         hits: Vec::new(),
+        cameras: Vec::new(),
         marks: Vec::new(),
         archived: 0,
     };
@@ -247,6 +269,29 @@ fn stages(arms: u32, seeds: u32) -> Vec<StageRow> {
         stage("training", arms * seeds, 1, 96.0),
     ]
     .concat()
+}
+
+/// Gives every run pairs of so many cameras; nobody is searched for under their own.
+pub fn pairs_of_cameras(data: &mut StudyData, cameras: u32) {
+    let mut rows = Vec::new();
+    for (place, arm) in data.arms.iter().enumerate() {
+        let cells = data.cells.iter().filter(|cell| cell.arm == arm.name);
+        for (seed, query) in cells.flat_map(|cell| (1..=cameras).map(|query| (cell.seed, query))) {
+            for gallery in (1..=cameras).filter(|gallery| *gallery != query) {
+                let base = (0.3 + 0.08 * f64::from(query) + 0.01 * f64::from(gallery)).min(0.97);
+                let own = 0.06 * noise(place as u64, u64::from(query), u64::from(gallery)) - 0.02;
+                rows.push(CameraRow {
+                    arm: arm.name.clone(),
+                    seed,
+                    query_camera: query,
+                    gallery_camera: gallery,
+                    queries: u64::from(3 + query * gallery),
+                    map: base + if place > 0 { own } else { 0.0 },
+                });
+            }
+        }
+    }
+    data.cameras = rows;
 }
 
 /// Queries that gain and queries that lose.

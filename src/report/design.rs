@@ -1,5 +1,9 @@
-//! What a study varies, read from its arms' settings: one number, two numbers, or two levels of several
-//! settings in every combination. Decides which charts make sense; draws and estimates nothing.
+//! What a study varies, read from its arms' settings: one number, two numbers, two levels of several
+//! settings in every combination, or many settings at once. Decides which charts make sense; draws and estimates nothing.
+
+mod many;
+
+pub use many::{Setting, many};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,16 +3,20 @@
 //! no hash order, no font of the machine. Never a tensor, never a run folder. The live page shows the
 //! same view model.
 
+pub mod against;
 pub mod assets;
+mod cameras;
 pub mod compare;
 pub mod design;
 pub mod facts;
 pub mod figures;
 pub mod frames;
+pub mod front;
 pub mod live;
 mod looks;
 pub mod measure;
 pub mod notes;
+pub mod opinions;
 pub mod page;
 pub mod pairwise;
 pub mod pictures;
@@ -27,6 +31,8 @@ pub mod write;
 
 #[cfg(test)]
 mod demo;
+#[cfg(test)]
+mod look_tests;
 #[cfg(test)]
 mod tests;
 

@@ -1,11 +1,15 @@
-//! Two arms against each other, of one study or of two: what `dgnet compare` says. The same values,
-//! pairs and words as the report's, and what it leaves out: a second test, the probability of
-//! improvement, and for a single seed what its queries tell.
+//! Two arms against each other, of one study or of two: what `dgnet compare` says, and `dgnet report
+//! --against` of every arm. The same values, pairs and words as the report's, and for a single seed what
+//! its queries tell.
+
+mod pairs;
+
+pub use pairs::{Met, Pair, Side, meet, refusal};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Serialize;
+use pairs::{is_diverged, uid};
 
 use super::ReportError;
 use super::compare::{Compared, SeedValue};
@@ -13,36 +17,11 @@ use super::measure::{Measure, count};
 use super::words::{Speaker, p_value};
 use crate::stats::{self, Clustered, Paired, Verdict, Wilcoxon};
 use crate::store::Db;
-use crate::store::find::{ArmRun, QueryRow};
+use crate::store::find::{QueryRow, SettingPair};
 use crate::store::rows::{ArmRow, StudyRow};
 
-/// One arm of the two.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Side {
-    /// Study.
-    pub study: String,
-    /// Arm.
-    pub arm: String,
-    /// Its name in sentences: the arm, or `study/arm` where both arms are called alike.
-    pub name: String,
-    /// Its runs, by seed; archived ones are left out.
-    pub runs: Vec<ArmRun>,
-    /// Values of the seeds that have one: diverged runs as the worst possible.
-    pub values: Vec<f64>,
-}
-
-/// A seed that either arm has.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Pair {
-    /// Seed.
-    pub seed: u64,
-    /// Value of the first arm.
-    pub one: Option<f64>,
-    /// Value of the second.
-    pub other: Option<f64>,
-    /// Why it does not count; `None` for a pair.
-    pub left_out: Option<String>,
-}
+/// What every comparison outside a family has to say.
+pub const ALONE: &str = "One comparison by itself, not corrected for others.";
 
 /// The comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +44,8 @@ pub struct Pairwise {
     pub band: f64,
     /// Of a single pair: its queries, persons resampled.
     pub persons: Option<Clustered>,
+    /// Settings in which the runs of the first pair differ, with both JSON values.
+    pub differ: Vec<SettingPair>,
     /// What is decided and what stands against it, sentence by sentence.
     pub sentences: Vec<String>,
 }
@@ -85,38 +66,36 @@ pub fn pairwise(
     let metric = metric.unwrap_or(&study.primary).to_owned();
     db.check_metric(&metric)?;
     let measure = Measure::of(&metric, &db.metric_defs()?);
-    let same = found[0].1 == found[1].1;
-    let mut sides = found.map(|(study, arm)| Side {
-        name: if same { format!("{study}/{arm}") } else { arm.clone() },
-        study,
-        arm,
-        runs: Vec::new(),
-        values: Vec::new(),
-    });
-    for side in &mut sides {
-        side.runs = db.arm_runs(&side.study, &side.arm, &metric)?;
-        side.runs.retain(|run| !run.archived);
-    }
     // the band is of the primary metric; another one has none unless it is given
     let band = band.unwrap_or(if metric == study.primary { study.equal_within } else { 0.0 });
-    let pairs = pair_up(&mut sides, &measure);
-    if let Some(reason) = refusal(&sides, &pairs) {
+    let met = meet(&mut db, found, &measure, false)?;
+    if let Some(reason) = refusal(&met) {
         return Err(ReportError::Unlike(reason));
     }
-    let mut differ = BTreeMap::new();
-    let mut persons = None;
+    judge(&mut db, study, measure, met, band)
+}
+
+/// What the pairs of two arms say; the first arm's study gives the band's meaning.
+///
+/// # Errors
+/// An unreadable database.
+pub fn judge(
+    db: &mut Db,
+    study: StudyRow,
+    measure: Measure,
+    met: Met,
+    band: f64,
+) -> Result<Pairwise, ReportError> {
+    let Met { sides, pairs } = met;
+    let (mut differ, mut persons) = (Vec::new(), None);
     let counted: Vec<&Pair> = pairs.iter().filter(|p| p.left_out.is_none()).collect();
     if let Some(pair) = counted.first() {
         let uids = sides.each_ref().map(|side| uid(side, pair.seed));
-        differ = db
-            .settings_between(uids[0], uids[1])?
-            .into_iter()
-            .filter(|(key, ..)| key != "data.path")
-            .map(|(key, _, other)| (key, other.unwrap_or_default()))
-            .collect();
+        differ = db.settings_between(uids[0], uids[1])?;
+        differ.retain(|(key, ..)| key != "data.path");
         if counted.len() == 1 {
             let [one, other] = [db.query_results(uids[0])?, db.query_results(uids[1])?];
-            persons = by_person(&metric, &one, &other);
+            persons = by_person(&measure.name, &one, &other);
         }
     }
     Ok(conclude(study, measure, sides, pairs, band, differ, persons))
@@ -129,14 +108,13 @@ fn conclude(
     sides: [Side; 2],
     pairs: Vec<Pair>,
     band: f64,
-    differ: BTreeMap<String, String>,
+    differ: Vec<SettingPair>,
     persons: Option<Clustered>,
 ) -> Pairwise {
-    let differences: Vec<f64> = pairs
-        .iter()
-        .filter(|p| p.left_out.is_none())
-        .filter_map(|p| Some(p.other? - p.one?))
-        .collect();
+    let counted = pairs.iter().filter(|p| p.left_out.is_none());
+    // values of other seeds may be of other data: nothing is estimated across
+    let (one, other): (Vec<f64>, Vec<f64>) = counted.filter_map(|p| p.one.zip(p.other)).unzip();
+    let differences: Vec<f64> = one.iter().zip(&other).map(|(one, other)| other - one).collect();
     let estimate = stats::paired(&differences);
     let sign = if measure.higher == Some(false) { -1.0 } else { 1.0 };
     let diverged =
@@ -145,11 +123,10 @@ fn conclude(
         pairs.mean *= sign; // verdicts read positive as better
         stats::verdict(&pairs, band, None, diverged)
     });
-    let [one, other] = &sides;
     let improvement = if sign > 0.0 {
-        stats::probability_of_improvement(&other.values, &one.values)
+        stats::probability_of_improvement(&other, &one)
     } else {
-        stats::probability_of_improvement(&one.values, &other.values)
+        stats::probability_of_improvement(&one, &other)
     };
     let mut told = Pairwise {
         wilcoxon: stats::wilcoxon(&differences),
@@ -158,27 +135,25 @@ fn conclude(
         verdict,
         band,
         persons,
+        differ,
         sentences: Vec::new(),
         measure,
         pairs,
         sides,
     };
-    told.sentences = sentences(&told, study, differ, differences);
+    told.sentences = sentences(&told, study, differences);
     told
 }
 
-fn sentences(
-    told: &Pairwise,
-    study: StudyRow,
-    differ: BTreeMap<String, String>,
-    differences: Vec<f64>,
-) -> Vec<String> {
+fn sentences(told: &Pairwise, study: StudyRow, differences: Vec<f64>) -> Vec<String> {
     let adaptive = study.adaptive.is_some();
     let arm = |side: &Side, overrides| ArmRow {
         name: side.name.clone(),
         label: side.name.clone(),
         overrides,
     };
+    let differ = told.differ.iter().cloned();
+    let differ = differ.map(|(key, _, other)| (key, other.unwrap_or_default())).collect();
     let arms = [arm(&told.sides[0], BTreeMap::new()), arm(&told.sides[1], differ)];
     let row = StudyRow {
         baseline: told.sides[0].name.clone(),
@@ -234,7 +209,7 @@ fn sentences(
         );
     }
     if told.estimate.as_ref().is_some_and(|e| e.n > 1) {
-        sentences.push("One comparison by itself, not corrected for others.".to_owned());
+        sentences.push(ALONE.to_owned());
     }
     sentences
 }
@@ -264,92 +239,6 @@ fn single_seed(told: &Pairwise) -> Option<String> {
         told.measure.difference(persons.mean),
         p_value(persons.test.p),
     ))
-}
-
-/// Pairs by seed; fills the sides' values.
-fn pair_up(sides: &mut [Side; 2], measure: &Measure) -> Vec<Pair> {
-    let worst = worst(sides, measure);
-    let value = |run: &ArmRun| match (run.state.as_str(), run.value) {
-        ("diverged", _) => Some(worst),
-        ("done", Some(v)) if !v.is_finite() => Some(worst),
-        ("done", value) => value,
-        _ => None,
-    };
-    for side in sides.iter_mut() {
-        side.values = side.runs.iter().filter_map(value).collect();
-    }
-    let of = |side: &Side| -> BTreeMap<u64, ArmRun> {
-        side.runs.iter().map(|run| (run.seed, run.clone())).collect()
-    };
-    let (one, other) = (of(&sides[0]), of(&sides[1]));
-    let mut seeds: Vec<u64> = one.keys().chain(other.keys()).copied().collect();
-    seeds.sort_unstable();
-    seeds.dedup();
-    seeds
-        .into_iter()
-        .map(|seed| {
-            let runs = (one.get(&seed), other.get(&seed));
-            let (a, b) = (runs.0.and_then(value), runs.1.and_then(value));
-            let missing = |name: &str, run: Option<&ArmRun>| match run {
-                None => format!("{name} has no such seed"),
-                Some(run) => format!("{name} is {}", run.state),
-            };
-            let left_out = match runs {
-                (Some(x), Some(y)) if a.is_some() && b.is_some() => unlike(x, y),
-                (x, _) if a.is_none() => Some(missing(&sides[0].name, x)),
-                (_, y) => Some(missing(&sides[1].name, y)),
-            };
-            Pair { seed, one: a, other: b, left_out }
-        })
-        .collect()
-}
-
-/// Why two runs may not be paired.
-fn unlike(one: &ArmRun, other: &ArmRun) -> Option<String> {
-    if one.data_key != other.data_key {
-        return Some("other data".to_owned());
-    }
-    (one.recipe != other.recipe)
-        .then(|| format!("other recipe ({} and {})", one.recipe, other.recipe))
-}
-
-/// Why nothing can be compared at all, though values are there.
-fn refusal(sides: &[Side; 2], pairs: &[Pair]) -> Option<String> {
-    let both = |p: &&Pair| p.one.is_some() && p.other.is_some();
-    if pairs.iter().any(|p| p.left_out.is_none()) {
-        return None;
-    }
-    let names = format!("`{}` and `{}`", sides[0].name, sides[1].name);
-    Some(match pairs.iter().find(both).and_then(|p| p.left_out.clone()) {
-        Some(reason) => format!(
-            "{names} saw {reason}: they are never pooled\n  hint: a difference would be that of the data or the recipe, not of the arms"
-        ),
-        None => format!(
-            "{names} have no seed that both have finished\n  hint: `dgnet runs` shows where they stand"
-        ),
-    })
-}
-
-/// What a diverged run counts as: 0 where higher is better, else the largest finite value of either.
-fn worst(sides: &[Side; 2], measure: &Measure) -> f64 {
-    if measure.higher != Some(false) {
-        return 0.0;
-    }
-    let values = sides.iter().flat_map(|side| &side.runs);
-    let done = values.filter(|run| run.state == "done").filter_map(|run| run.value);
-    done.filter(|v| v.is_finite()).fold(0.0, f64::max)
-}
-
-fn is_diverged(side: &Side, seed: u64) -> bool {
-    let run = side.runs.iter().find(|run| run.seed == seed);
-    run.is_some_and(|run| {
-        run.state == "diverged"
-            || (run.state == "done" && run.value.is_some_and(|v| !v.is_finite()))
-    })
-}
-
-fn uid(side: &Side, seed: u64) -> &str {
-    side.runs.iter().find(|run| run.seed == seed).map_or("", |run| &run.uid)
 }
 
 /// Differences of the queries that both have, grouped by the person that the file name begins with;

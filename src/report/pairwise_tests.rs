@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::report::against::against;
 use crate::store::Marks;
 use crate::store::ingest::Writer;
 use crate::store::records::{ArmRecord, CellRecord, EndState, QueryLine, RunSpec, StudyRecord};
@@ -171,4 +172,40 @@ fn archived_runs_are_left_out() {
     Marks::change(lab.root(), run.path(), |m| m.archived_at = Some(1.0)).unwrap();
     lab.index("s");
     assert_eq!(lab.compare("full", "less", None).unwrap().estimate.unwrap().n, 2);
+}
+
+#[test]
+fn a_study_beside_another_pairs_arms_of_one_name() {
+    let lab = Lab::new();
+    lab.study("s", "dd", &[("full", &[0.61, 0.63, 0.60]), ("less", &[0.58, 0.597, 0.57])]);
+    lab.study("t", "dd", &[("full", &[0.58, 0.597, 0.57]), ("more", &[0.5, 0.5, 0.5])]);
+    let mut db = Db::open_read(&Db::file(lab.root())).unwrap();
+    let told = against(&mut db, "t", "s", false).unwrap();
+    assert_eq!((told.only_here, told.only_there), (vec!["more".into()], vec!["less".into()]));
+    let [arm] = told.arms.as_slice() else { panic!("{:?}", told.arms) };
+    assert_eq!((arm.here.mean.as_str(), arm.there.mean.as_str()), ("58.2", "61.3"));
+    assert_eq!((arm.difference.as_str(), arm.pairs), ("\u{2212}3.1", 3));
+    assert_eq!((arm.verdict.as_str(), arm.tone), ("worse", "worse"));
+    assert!(arm.sentences[0].starts_with("`t/full` is worse than `s/full` by 3.1 points"));
+    assert!(arm.sentences.iter().all(|sentence| sentence != ALONE), "the section says it once");
+    let itself = against(&mut db, "s", "s", false).unwrap_err().to_string();
+    assert!(itself.contains("beside itself"), "{itself}");
+    assert!(against(&mut db, "s", "x", false).unwrap_err().to_string().contains("`s`"));
+}
+
+#[test]
+fn arms_on_other_data_stand_side_by_side_and_are_not_compared() {
+    let lab = Lab::new();
+    lab.study("s", "dd", &[("full", &[0.61, 0.63])]);
+    lab.study("t", "ee", &[("full", &[0.51, 0.53])]);
+    let out = lab.root().join("report");
+    let page = crate::report::write(&Db::file(lab.root()), "t", Some("s"), &out, false).unwrap();
+    let (page, json) = (
+        std::fs::read_to_string(page).unwrap(),
+        std::fs::read_to_string(out.join("report.json")).unwrap(),
+    );
+    assert!(page.contains("saw other data: they are never pooled."), "the reason is said");
+    assert!(page.contains("not compared") && page.contains(">52.0<") && page.contains(">62.0<"));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["against"]["arms"][0]["raw_difference"], serde_json::Value::Null);
 }

@@ -3,10 +3,9 @@
 
 use serde::Serialize;
 
-use super::facts;
+use super::compare::mean_of_finished;
 use super::frames::Frames;
 use super::measure::{Measure, count, number};
-use crate::stats;
 use crate::store::rows::{ArtifactRow, StudyData};
 
 /// A picture with its text.
@@ -111,14 +110,7 @@ pub fn ranked(data: &StudyData) -> Vec<RankedView> {
 
 /// Means of the metrics of generated pictures over finished runs; `None` where nobody has any.
 pub fn quality(data: &StudyData, frames: &Frames) -> Option<Quality> {
-    let mean = |place: usize, metric: &str| {
-        let values: Vec<f64> = facts::finished(data, &data.arms[place].name)
-            .iter()
-            .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
-            .filter(|value| value.is_finite())
-            .collect();
-        stats::mean(&values)
-    };
+    let mean = |place: usize, metric: &str| mean_of_finished(data, frames, place, metric);
     let places = 0..data.arms.len();
     let seen = |metric: &&str| places.clone().any(|place| mean(place, metric).is_some());
     let metrics: Vec<&str> = QUALITY.into_iter().filter(seen).collect();

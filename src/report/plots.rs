@@ -2,6 +2,8 @@
 //! for those who cannot see them. Drawing itself is `figures`.
 
 mod designs;
+mod fronts;
+mod many;
 
 pub use designs::FRACTION;
 
@@ -16,6 +18,7 @@ use super::figures::curves::{self, Curves, Line};
 use super::figures::forest::{self, Forest, Row};
 use super::figures::{DARK, LIGHT, Picture, Stroke, Theme, theme};
 use super::frames::{Curve, Frames};
+use super::front::Several;
 use super::measure::{Measure, count};
 use super::view::{ArmView, tone};
 use crate::store::rows::StudyData;
@@ -61,6 +64,10 @@ pub enum Place {
     Response,
     /// The metric over two settings.
     Heat,
+    /// Settings that change together, as parallel axes.
+    Parallel,
+    /// The primary metric over another one.
+    Front,
 }
 
 /// A chart with its words.
@@ -104,6 +111,7 @@ pub fn draw_all(
     frames: &Frames,
     arms: &[Compared],
     views: &[ArmView],
+    several: Option<&Several>,
     primary: &Measure,
 ) -> Result<(Vec<Figure>, Vec<Legend>, usize), ReportError> {
     let strokes = strokes(arms);
@@ -113,6 +121,8 @@ pub fn draw_all(
         figures.push(differences(data, arms, views, primary)?);
     }
     figures.extend(designs::draw(data, arms, primary)?);
+    figures.extend(many::draw(data, arms, primary)?);
+    figures.extend(fronts::draw(data, several)?);
     figures.extend(designs::cmc(data, &strokes)?);
     for (place, metric, curves) in charts(data, frames) {
         let measure = Measure::of(metric, &data.defs);

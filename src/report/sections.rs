@@ -1,11 +1,16 @@
 //! The sections of the page under its first screen, each left out where there is nothing to show.
 
+mod against;
+mod cameras;
+mod design;
+mod opinions;
+
 use maud::{Markup, html};
 
 use super::assets::PUBLISHED;
 use super::facts::Fact;
 use super::page::{chart, prose};
-use super::plots::{FRACTION, Figure, Place};
+use super::plots::{Figure, Place};
 use super::shown;
 use super::view::{ArmView, Report};
 
@@ -36,13 +41,17 @@ pub fn these(report: &Report, wanted: impl Fn(&str) -> bool) -> Vec<Section> {
     [
         some("arms", "Arms", true, arms),
         some("differences", "Differences", has(Place::Differences), differences),
-        some("design", "What was varied", DESIGN.into_iter().any(has), design),
+        some("design", "What was varied", design::PLACES.into_iter().any(has), design::section),
+        some("against", "Beside another study", report.against.is_some(), against::section),
+        some("front", "Several metrics", report.front.is_some(), opinions::front),
+        some("opinions", "Second opinions", report.arms.len() > 1, opinions::section),
         some("ranks", "Ranks", has(Place::Cmc), ranks),
         some("curves", "Learning curves", has(Place::Primary) || has(Place::Loss), curves),
         some("notes", "Notes", !report.notes.is_empty(), notes),
         some("pictures", "Generated pictures", !report.pictures.is_empty(), shown::pictures),
         some("lists", "Ranked lists", !report.ranked.is_empty(), shown::ranked),
         some("queries", "Single queries", !report.changes.is_empty(), shown::changes),
+        some("cameras", "Pairs of cameras", report.cameras.is_some(), cameras::section),
         some("failures", "Failed and diverged", !report.failures.is_empty(), failures),
         some("cost", "Cost", !report.costs.is_empty(), cost),
         some("reproduce", "Reproduce", !report.runs.is_empty(), reproduce),
@@ -138,41 +147,6 @@ fn differences(report: &Report) -> Markup {
             @for arm in report.arms.iter().filter(|a| !a.is_baseline) {
                 li class=(arm.tone) { (prose(&arm.sentence)) }
             }
-        }
-    }
-}
-
-/// Charts of what was varied.
-const DESIGN: [Place; 3] = [Place::Effects, Place::Response, Place::Heat];
-
-fn design(report: &Report) -> Markup {
-    html! {
-        @for figure in of(report, Place::Effects) {
-            figure.wide {
-                (chart(figure))
-                figcaption {
-                    @if figure.title == FRACTION {
-                        "A regular fraction of the combinations of these settings was trained. A row estimates the effect together with "
-                        "what stands in brackets, and with interactions of more settings: they cannot be told apart. "
-                    } @else {
-                        "Every combination of these settings was trained. "
-                    }
-                    "A row is the mean over all of them of what the change "
-                    "does; an interaction (\u{d7}) is half of how much one change depends on the other. Lines: 95 % and 90 % t intervals "
-                    "over seeds, uncorrected."
-                }
-            }
-        }
-        @if of(report, Place::Response).next().is_some() {
-            div.panels { @for figure in of(report, Place::Response) { figure { (chart(figure)) } } }
-            p.note {
-                "Dots: means over seeds; lines: 95 % intervals, each of its level alone; ticks: seeds. Levels stand at equal distances. "
-                "Shaded: levels that may be the best one; the truly best of those measured is among them in 95 of 100 studies."
-            }
-        }
-        @if of(report, Place::Heat).next().is_some() {
-            div.panels { @for figure in of(report, Place::Heat) { figure { (chart(figure)) } } }
-            p.note { "Means over seeds; deeper is better; empty: no arm or no value." }
         }
     }
 }

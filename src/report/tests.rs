@@ -1,18 +1,18 @@
 //! The report as a user meets it: same rows, same bytes; hostile names as text; every verdict in words.
 #![allow(clippy::unwrap_used)]
 
-use super::demo::{ARMS, Invented, eventful, settle, study};
+use super::demo::{ARMS, Invented, eventful, pairs_of_cameras, settle, study};
 use super::plots::Place;
 use super::{build, page, tables, write_rows};
 use crate::store::rows::StudyData;
 
-const PAIR: [Invented; 2] = [
+pub const PAIR: [Invented; 2] = [
     Invented { name: "full", overrides: &[], effect: 0.0 },
     Invented { name: "no_prim", overrides: &[("loss.lambda_prim", "0")], effect: 0.0 },
 ];
 
 /// Two arms whose final mAP is given per seed.
-fn pair(base: &[f64], arm: &[f64]) -> StudyData {
+pub fn pair(base: &[f64], arm: &[f64]) -> StudyData {
     let mut data = study(&PAIR, base.len() as u64);
     data.study.confirm.clear();
     for metric in data.metrics.iter_mut().filter(|m| m.metric == "mAP" && m.step == 1200) {
@@ -27,7 +27,7 @@ fn sentence(data: &StudyData) -> String {
     build(data).unwrap().arms[1].sentence.clone()
 }
 
-const BASE: [f64; 3] = [0.61, 0.63, 0.60];
+pub const BASE: [f64; 3] = [0.61, 0.63, 0.60];
 
 #[test]
 fn worse_means_that_the_baseline_setting_helps() {
@@ -341,6 +341,7 @@ fn names_are_shown_as_text() {
     data.arms[1].overrides.insert(evil.into(), evil.into());
     data.cells[0].folder = evil.into();
     data.artifacts[0].caption = evil.into();
+    pairs_of_cameras(&mut data, 3);
     for picture in data.artifacts.iter_mut().filter(|a| a.arm == "no_prim") {
         picture.media_type = "image/svg+xml".into();
     }
@@ -404,104 +405,6 @@ fn same_rows_same_bytes() {
     assert!(files > 30, "{files}");
 }
 
-/// Forty arms, names as long as they may be.
-fn crowd() -> StudyData {
-    let mut data = study(&PAIR, 3);
-    let (arm, cells, metrics) = (
-        data.arms[1].clone(),
-        data.cells.iter().filter(|c| c.arm == "no_prim").cloned().collect::<Vec<_>>(),
-        data.metrics.iter().filter(|m| m.arm == "no_prim").cloned().collect::<Vec<_>>(),
-    );
-    for k in 0..39_u32 {
-        let name =
-            format!("arm_{k:02}_{}", "long_name_".repeat(6)).chars().take(64).collect::<String>();
-        let shift = f64::from(k % 9) * 0.007 - 0.03;
-        data.arms.push(crate::store::rows::ArmRow { name: name.clone(), ..arm.clone() });
-        data.cells.extend(
-            cells.iter().cloned().map(|c| crate::store::rows::CellRow { arm: name.clone(), ..c }),
-        );
-        data.metrics.extend(metrics.iter().cloned().map(|m| {
-            let value = if m.metric == "mAP" { m.value + shift } else { m.value };
-            crate::store::rows::MetricRow { arm: name.clone(), value, ..m }
-        }));
-    }
-    data.study.confirm = data.arms[1..7].iter().map(|a| a.name.clone()).collect();
-    settle(&mut data);
-    data
-}
-
-/// Constant curves, values over twelve orders of magnitude, nothing finite, markup in names.
-fn nasty() -> StudyData {
-    let mut data = pair(&BASE, &[0.58, 0.64, f64::NAN]);
-    for metric in &mut data.metrics {
-        match metric.metric.as_str() {
-            "loss_img_1" => metric.value = 0.25,
-            "loss_img_2" => metric.value = f64::NAN,
-            "loss_total" => metric.value = 10f64.powf(6.0 - metric.step as f64 / 100.0),
-            "loss_cycle" => metric.value = 0.0,
-            "loss_adv" => metric.value *= -1e9,
-            _ => {}
-        }
-    }
-    settle(&mut data);
-    data.study.name = "x".repeat(64);
-    data.study.question =
-        format!("\u{202e}<script>alert(1)</script> \u{1f600} \"quotes\" & {}", "w".repeat(200));
-    data.arms[1].label = "<script>alert('label')</script>".into();
-    data
-}
-
-/// Two weights crossed, over zero and twelve orders of magnitude, with a gap.
-fn grid() -> StudyData {
-    let prims = ["0", "0.000001", "0.01", "2", "1000000"];
-    let fines = ["0", "0.1", "0.4", "0.8"];
-    let mut arms = vec![Invented { name: "full", overrides: &[], effect: 0.0 }];
-    for (i, prim) in prims.iter().enumerate() {
-        for (j, fine) in fines.iter().enumerate() {
-            if (*prim, *fine) == ("2", "0.4") || (i, j) == (4, 3) {
-                continue;
-            }
-            // a test's few bytes may stay for the life of the process
-            let overrides: &'static [(&str, &str)] =
-                Box::leak(Box::new([("loss.lambda_prim", *prim), ("loss.lambda_fine", *fine)]));
-            let name: &'static str = Box::leak(format!("p{prim}_f{fine}").into_boxed_str());
-            let effect = -0.004 * ((i as f64 - 3.0).powi(2) + (j as f64 - 2.0).powi(2));
-            arms.push(Invented { name, overrides, effect });
-        }
-    }
-    study(&arms, 3)
-}
-
-/// Draws every case into `$DGNET_LOOK`, for eyes.
-#[test]
-#[ignore = "writes reports for people to look at"]
-fn look() {
-    let Some(out) = std::env::var_os("DGNET_LOOK").map(std::path::PathBuf::from) else { return };
-    let eight = |n| study(&ARMS, n);
-    for (name, data) in [
-        ("eventful", eventful()),
-        ("crowd", crowd()),
-        ("nasty", nasty()),
-        ("one_seed", eight(1)),
-        ("eight_seeds", eight(8)),
-        ("one_arm", study(&ARMS[..1], 3)),
-        ("grid", grid()),
-        ("grid_one_seed", {
-            let mut data = grid();
-            data.cells.retain(|c| c.seed == 1);
-            data.metrics.retain(|m| m.seed == 1);
-            settle(&mut data);
-            data
-        }),
-    ] {
-        let start = std::time::Instant::now();
-        write_rows(&data, &out.join(name)).unwrap();
-        let size = std::fs::metadata(out.join(name).join("index.html")).unwrap().len();
-        std::fs::write(out.join(name).join("took.txt"), format!("{:?} {size}\n", start.elapsed()))
-            .unwrap();
-    }
-}
-
 #[test]
 fn a_study_whose_seeds_were_added_decides_look_by_look() {
     let mut data = study(&ARMS, 12);
@@ -556,4 +459,35 @@ fn arms_that_were_given_up_are_named_with_the_rule() {
     // nobody is that far behind
     data.study.prune = Some(crate::spec::Prune { after: 2, behind: 10.0 });
     assert!(told(&data).contains("that was none"));
+}
+
+#[test]
+fn what_decides_nothing_says_so_and_every_chart_has_its_words() {
+    let mut data = super::demo::searched(24, 3);
+    pairs_of_cameras(&mut data, 5);
+    let report = build(&data).unwrap();
+    let html = page::render(&report);
+    for text in [
+        "no verdict rests on them",
+        "Probability of improvement:",
+        "no arm beats",
+        "A line is an arm",
+        "`full` finds people worst from camera",
+        "difference to the baseline, 3 seeds",
+        "dgnet query --name cameras",
+    ] {
+        let marked = text.replace("`full`", "<code>full</code>");
+        assert!(html.contains(&marked), "{text}");
+    }
+    for figure in &report.figures {
+        assert!(figure.alt.len() > 30 && html.contains("alt=\""), "{}", figure.title);
+        assert!(figure.images.iter().all(|i| !i.png.is_empty() && i.svg.contains("</svg>")));
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&super::write::json(&report).unwrap()).unwrap();
+    assert_eq!(json["opinions"].as_array().map(Vec::len), Some(24));
+    assert_eq!(json["front"]["metrics"][0], "mAP (%)");
+    assert_eq!(json["cameras"]["baseline"]["cells"][0][0], serde_json::Value::Null);
+    let places: Vec<Place> = report.figures.iter().map(|figure| figure.place).collect();
+    assert!(places.contains(&Place::Parallel) && places.contains(&Place::Front), "{places:?}");
 }

@@ -6,12 +6,16 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::ReportError;
-use super::compare::{Compared, compare};
+use super::against::Against;
+use super::cameras::{self, Cameras};
+use super::compare::{Compared, compare, mean_of_finished};
 use super::facts::{self, Cost, Fact, Failure, RunLine, StageLine};
 use super::figures::forest::Tone;
 use super::frames::{Frames, frames};
+use super::front::{Front, Several};
 use super::measure::{Measure, count};
 use super::notes;
+use super::opinions::{self, Opinion};
 use super::pictures::{self, ChangeView, PictureView, Quality, RankedView};
 use super::plots::{self, Figure, Legend};
 use super::published::{self, Reference};
@@ -40,6 +44,12 @@ pub struct Report {
     pub secondary: Vec<String>,
     /// Arms in the order of the study.
     pub arms: Vec<ArmView>,
+    /// Second opinions on the arms that have a value.
+    pub opinions: Vec<Opinion>,
+    /// Which arms no other beats, where several metrics count.
+    pub front: Option<Front>,
+    /// Another study beside this one; only where it is asked for.
+    pub against: Option<Against>,
     /// Charts.
     pub figures: Vec<Figure>,
     /// How curves are told apart.
@@ -60,6 +70,8 @@ pub struct Report {
     pub ranked: Vec<RankedView>,
     /// Queries that each arm improves and hurts most.
     pub changes: Vec<ChangeView>,
+    /// How people are found under one camera among the photos of another.
+    pub cameras: Option<Cameras>,
     /// What each arm cost.
     pub costs: Vec<Cost>,
     /// Runs that failed or diverged.
@@ -179,9 +191,11 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
     let ended = done + data.cells.iter().filter(|c| c.state == "diverged").count();
     let views: Vec<ArmView> =
         arms.iter().map(|arm| arm_view(data, &frames, &speaker, &secondary, arm)).collect();
-    let mean_of = |place: usize, name: &str| mean_of(data, &frames, place, name);
+    let mean_of = |place: usize, name: &str| mean_of_finished(data, &frames, place, name);
+    let several = Several::of(data, &frames, &arms, &primary);
     let references = published::references(data, &mean_of, &views);
-    let (figures, legend, muted) = plots::draw_all(data, &frames, &arms, &views, &primary)?;
+    let (figures, legend, muted) =
+        plots::draw_all(data, &frames, &arms, &views, several.as_ref(), &primary)?;
     Ok(Report {
         study: data.study.name.clone(),
         question: data.study.question.trim().to_owned(),
@@ -192,6 +206,9 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         difference_unit: primary.difference_unit().to_owned(),
         secondary: secondary.iter().map(Measure::heading).collect(),
         arms: views,
+        opinions: opinions::opinions(data, &arms, &primary),
+        against: None,
+        front: several.map(|several| several.summary(data)),
         figures,
         legend,
         muted,
@@ -202,6 +219,7 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         quality: pictures::quality(data, &frames),
         ranked: pictures::ranked(data),
         changes: pictures::changes(data),
+        cameras: cameras::cameras(data, &arms),
         costs: facts::costs(data),
         failures: facts::failures(data),
         stages: facts::stages(data),
@@ -306,20 +324,9 @@ fn raw(data: &StudyData, frames: &Frames, secondary: &[Measure], arm: &Compared)
         diverged: arm.diverged(),
         secondary: secondary
             .iter()
-            .map(|metric| mean_of(data, frames, arm.place, &metric.name))
+            .map(|metric| mean_of_finished(data, frames, arm.place, &metric.name))
             .collect(),
     }
-}
-
-/// Mean of a metric over the finished runs of an arm.
-fn mean_of(data: &StudyData, frames: &Frames, place: usize, metric: &str) -> Option<f64> {
-    let finished = facts::finished(data, &data.arms[place].name);
-    let values: Vec<f64> = finished
-        .iter()
-        .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
-        .filter(|v| v.is_finite())
-        .collect();
-    stats::mean(&values)
 }
 
 fn verdict_note(arm: &Compared) -> String {

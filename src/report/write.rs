@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::against::against as beside;
 use super::view::{Report, build};
 use super::{ReportError, page, tables};
 use crate::store::Db;
@@ -10,12 +11,21 @@ use crate::store::read::CHANGES;
 use crate::store::rows::StudyData;
 
 /// Writes the report of a study of a database into a folder and gives the page's path. Archived runs
-/// are left out and counted, unless they are asked for.
+/// are left out and counted, unless they are asked for; another study stands beside where one is named.
 ///
 /// # Errors
 /// An unreadable database, an unknown study, or a file that cannot be written.
-pub fn write(db: &Path, study: &str, out: &Path, archived: bool) -> Result<PathBuf, ReportError> {
-    write_rows(&rows(&mut Db::open_read(db)?, study, archived)?, out)
+pub fn write(
+    db: &Path,
+    study: &str,
+    against: Option<&str>,
+    out: &Path,
+    archived: bool,
+) -> Result<PathBuf, ReportError> {
+    let mut db = Db::open_read(db)?;
+    let data = rows(&mut db, study, archived)?;
+    let against = against.map(|other| beside(&mut db, study, other, archived)).transpose()?;
+    write_report(&Report { against, ..build(&data)? }, out)
 }
 
 /// The rows of a study; without those of archived runs, unless they are asked for.
@@ -36,8 +46,12 @@ pub fn rows(db: &mut Db, study: &str, archived: bool) -> Result<StudyData, Repor
 /// # Errors
 /// A chart that cannot be drawn or a file that cannot be written.
 pub fn write_rows(data: &StudyData, out: &Path) -> Result<PathBuf, ReportError> {
+    write_report(&build(data)?, out)
+}
+
+fn write_report(report: &Report, out: &Path) -> Result<PathBuf, ReportError> {
     let figures = out.join("figures");
-    let files = files(&build(data)?)?;
+    let files = files(report)?;
     std::fs::create_dir_all(&figures).map_err(|source| failed(&figures, source))?;
     for (name, bytes) in files {
         put(&out.join(name), &bytes)?;

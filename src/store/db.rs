@@ -267,7 +267,7 @@ mod tests {
         let mut db = Db::open(&path).unwrap();
         db.with("testing", async |connection| {
             sqlx::raw_sql(
-                "DROP VIEW notes; DROP VIEW runs; DROP TABLE mark; CREATE VIEW runs AS SELECT 1 AS a;
+                "DROP VIEW camera_pairs; DROP TABLE camera_pair; DROP VIEW notes; DROP VIEW runs; DROP TABLE mark; CREATE VIEW runs AS SELECT 1 AS a;
                  ALTER TABLE study DROP COLUMN adaptive; ALTER TABLE study DROP COLUMN prune;
                  DELETE FROM _sqlx_migrations WHERE version >= 3;
                  INSERT INTO study VALUES ('s', 'kept?', 'mAP', 0, 'full', '[]', '', '', 0)",

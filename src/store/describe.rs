@@ -9,7 +9,7 @@ use super::db::Db;
 use super::error::StoreError;
 
 /// A query to try for each table and view that people ask.
-const EXAMPLES: [(&str, &str); 20] = [
+const EXAMPLES: [(&str, &str); 22] = [
     ("runs", "select arm, seed, state, step, steps from runs where study = 'ablations'"),
     ("final", "select arm, avg(mAP), count(*) from final group by arm"),
     (
@@ -30,6 +30,11 @@ const EXAMPLES: [(&str, &str); 20] = [
     ("metric", "select count(*) from metric where nonfinite is not null"),
     ("run_number", "select id, uid from run_number"),
     ("query_result", "select query, avg(ap) from query_result group by query order by 2 limit 10"),
+    ("camera_pair", "select query_camera, gallery_camera, avg(mAP) from camera_pair group by 1, 2"),
+    (
+        "camera_pairs",
+        "select query_camera, gallery_camera, avg(mAP) from camera_pairs where arm = 'full' group by 1, 2",
+    ),
     ("stage", "select kind, count(*), sum(wall_s) from stage group by kind"),
     ("run_stage", "select key, count(*) from run_stage where kind = 'teacher' group by key"),
     ("artifact", "select name, media_type, length(bytes) from artifact"),

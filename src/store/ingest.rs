@@ -10,12 +10,13 @@ use super::db::Db;
 use super::error::StoreError;
 use super::files::create_folder;
 use super::marks::Marks;
+use super::records::CAMERAS;
 use super::run_dir::{RunDir, RunLock, RunState};
 use super::stages::Stages;
 use super::study_dir;
 use crate::spec::metrics;
-use folder::{Known, KnownTuple, Part, Seen, new_parts};
-use sql::{define_metric, to_json, write_part, write_run};
+use folder::{Cameras, Known, KnownTuple, Part, Seen, cameras, new_parts};
+use sql::{define_metric, to_json, write_cameras, write_offset, write_part, write_run};
 
 mod folder;
 mod lines;
@@ -156,6 +157,8 @@ impl Writer {
             _ => BTreeMap::new(),
         };
         let mut tailed = Tailed { state: seen.state, lines: 0, damaged: 0 };
+        let between = cameras(run)?;
+        tailed.damaged += u64::from(between.as_ref().is_some_and(|cameras| cameras.damaged));
         let mut first = true;
         loop {
             let parts = new_parts(run, &mut read)?;
@@ -170,7 +173,7 @@ impl Writer {
                     tracing::warn!("`{}:{line}` is damaged and was left out", file.display());
                 }
             }
-            self.commit(&seen, forget && first, &parts)?;
+            self.commit(&seen, forget && first, &parts, between.as_ref().filter(|_| first))?;
             first = false;
         }
         self.stages_of(&seen)?;
@@ -234,7 +237,13 @@ impl Writer {
         })
     }
 
-    fn commit(&mut self, seen: &Seen, forget: bool, parts: &[Part]) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        seen: &Seen,
+        forget: bool,
+        parts: &[Part],
+        cameras: Option<&Cameras>,
+    ) -> Result<(), StoreError> {
         for name in parts.iter().flat_map(|part| &part.batch.metrics).map(|row| &row.0) {
             if !self.metric_ids.contains_key(name) {
                 let id = self.db.with("writing metric names", async |connection| {
@@ -253,13 +262,12 @@ impl Writer {
             let number = write_run(&mut tx, seen).await?;
             for part in parts {
                 write_part(&mut tx, number, part, ids).await?;
-                sqlx::query("INSERT OR REPLACE INTO ingest (uid, file, offset, lines) VALUES (?, ?, ?, ?)")
-                    .bind(uid)
-                    .bind(&part.file)
-                    .bind(part.next as i64)
-                    .bind(part.lines as i64)
-                    .execute(&mut *tx)
-                    .await?;
+                write_offset(&mut tx, uid, &part.file, (part.next, part.lines)).await?;
+            }
+            if let Some(cameras) = cameras {
+                write_cameras(&mut tx, number, &cameras.pairs).await?;
+                let read = (cameras.bytes, cameras.pairs.len() as u64);
+                write_offset(&mut tx, uid, CAMERAS, read).await?;
             }
             let ended = seen.end.as_ref().map(|end| end.step).or(seen.pause.as_ref().map(|pause| pause.step));
             sqlx::query(

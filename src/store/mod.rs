@@ -1,6 +1,7 @@
 //! Where results live: the formats of a run folder, the stages that runs share, and the database that
 //! indexes them. The only place with SQL; no tensor and no printing.
 
+pub mod cameras;
 pub mod db;
 pub mod describe;
 pub mod error;

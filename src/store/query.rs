@@ -335,7 +335,7 @@ mod tests {
         let text = query(&path, "select f.mapp from final f").unwrap_err().to_string();
         assert!(text.contains("`mAP`"), "{text}");
         let text = query(&path, "select * from zzzzzz").unwrap_err().to_string();
-        assert!(text.contains("known tables and views: comparisons"), "{text}");
+        assert!(text.contains("known tables and views: camera_pairs"), "{text}");
     }
 
     #[test]

@@ -42,6 +42,7 @@ impl Db {
             finals,
             settings: self.arm_settings(name)?,
             hits: self.hits(name)?,
+            cameras: self.camera_pairs(name)?,
             marks: self.marks(name)?,
             archived: 0,
         })

@@ -10,6 +10,10 @@ use super::stages::StageKind;
 use crate::spec::settings::Settings;
 use crate::spec::{Adaptive, Prune};
 
+/// In a run folder: how queries of each camera fared among the photos of each other one, a JSON list of
+/// [`crate::stats::ranking::CameraPair`], written whole.
+pub const CAMERAS: &str = "cameras.json";
+
 /// What many records hold in memory once, and each writes out.
 mod shared {
     use std::sync::Arc;

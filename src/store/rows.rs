@@ -179,6 +179,23 @@ pub struct HitRow {
     pub queries: u64,
 }
 
+/// How a run finds people under one camera among the photos of another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraRow {
+    /// Arm.
+    pub arm: String,
+    /// Seed.
+    pub seed: u64,
+    /// Camera of the queries.
+    pub query_camera: u32,
+    /// Camera of the gallery photos.
+    pub gallery_camera: u32,
+    /// Queries with a true match there.
+    pub queries: u64,
+    /// Their mean average precision, 0 to 1.
+    pub map: f64,
+}
+
 /// Notes and tags of a study or of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MarkRow {
@@ -221,6 +238,8 @@ pub struct StudyData {
     pub settings: BTreeMap<String, BTreeMap<String, String>>,
     /// First true matches of the last evaluations, by arm position, seed, rank.
     pub hits: Vec<HitRow>,
+    /// Pairs of cameras, by arm position, seed, query camera, gallery camera.
+    pub cameras: Vec<CameraRow>,
     /// Notes and tags: the study's first, then by uid.
     pub marks: Vec<MarkRow>,
     /// Archived cells that [`StudyData::hide_archived`] took out.
@@ -241,6 +260,7 @@ impl StudyData {
         self.finals.retain(|f| shown(&f.arm, f.seed));
         self.artifacts.retain(|a| shown(&a.arm, a.seed));
         self.hits.retain(|h| shown(&h.arm, h.seed));
+        self.cameras.retain(|c| shown(&c.arm, c.seed));
         self.archived += hidden.len();
     }
 }

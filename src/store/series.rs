@@ -1,12 +1,16 @@
 //! Metrics along training, as a report needs them: the last value of each, and curves thinned by the
 //! database, so that a study of any size fits into memory. Other questions are in `read`.
 
+use std::collections::BTreeMap;
+
 use super::db::Db;
 use super::error::StoreError;
 use super::rows::{FinalRow, MetricRow};
 
 /// Places of a curve, at most.
 pub const PLACES: u64 = 120;
+
+type LastTuple = (String, i64, String, Option<f64>, Option<String>);
 
 impl Db {
     /// Steps that one place of a curve stands for, the same for every run of the study.
@@ -25,24 +29,29 @@ impl Db {
 
     /// The last value of every metric of a study's runs, whatever their state.
     pub(super) fn finals(&mut self, study: &str) -> Result<Vec<FinalRow>, StoreError> {
-        let rows: Vec<(String, i64, String, Option<f64>, Option<String>)> =
-            self.with("reading last values", async |connection| {
-                sqlx::query_as(
-                    "SELECT cell.arm, cell.seed, metric_name.name, metric.value, metric.nonfinite
-                     FROM cell
-                     JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
-                     JOIN run_number ON run_number.uid = cell.run_uid
-                     CROSS JOIN metric_name
-                     JOIN metric ON metric.run = run_number.id AND metric.name = metric_name.id
-                      AND metric.step = (SELECT max(step) FROM metric
-                                         WHERE run = run_number.id AND name = metric_name.id)
-                     WHERE cell.study = ?
-                     ORDER BY arm.position, cell.seed, metric_name.name",
-                )
-                .bind(study)
-                .fetch_all(connection)
-                .await
-            })?;
+        let rows: Vec<LastTuple> = self.with("reading last values", async |connection| {
+            sqlx::query_as(
+                // one seek a series; joined to `metric` itself, every value would be looked at
+                "SELECT arm, seed, name, value, nonfinite FROM (
+                       SELECT arm.position, cell.arm, cell.seed, metric_name.name,
+                              (SELECT value FROM metric
+                               WHERE run = run_number.id AND name = metric_name.id
+                               ORDER BY step DESC LIMIT 1) AS value,
+                              (SELECT nonfinite FROM metric
+                               WHERE run = run_number.id AND name = metric_name.id
+                               ORDER BY step DESC LIMIT 1) AS nonfinite
+                       FROM cell
+                       JOIN arm ON arm.study = cell.study AND arm.name = cell.arm
+                       JOIN run_number ON run_number.uid = cell.run_uid
+                       CROSS JOIN metric_name
+                       WHERE cell.study = ?)
+                     WHERE value IS NOT NULL OR nonfinite IS NOT NULL
+                     ORDER BY position, seed, name",
+            )
+            .bind(study)
+            .fetch_all(connection)
+            .await
+        })?;
         Ok(rows
             .into_iter()
             .map(|(arm, seed, metric, value, nonfinite)| FinalRow {
@@ -74,29 +83,30 @@ impl Db {
                 .fetch_all(connection)
                 .await
             })?;
+        let names: BTreeMap<i64, String> = self
+            .with("reading metric names", async |connection| {
+                sqlx::query_as("SELECT id, name FROM metric_name").fetch_all(connection).await
+            })?
+            .into_iter()
+            .collect();
         let mut points = Vec::new();
         for (arm, seed, run) in runs {
             // run by run: what the database has to sort stays small
-            let rows: Vec<(String, i64, f64)> =
+            let mut rows: Vec<(i64, i64, f64)> =
                 self.with("reading curves", async |connection| {
                     sqlx::query_as(
-                        "SELECT metric_name.name, sum(metric.step) / count(*), avg(metric.value)
-                         FROM metric JOIN metric_name ON metric_name.id = metric.name
-                         WHERE metric.run = ?1 AND metric.value IS NOT NULL
-                         GROUP BY metric.name, metric.step / ?2
-                         ORDER BY metric_name.name, metric.step / ?2",
+                        "SELECT name, sum(step) / count(*), avg(value) FROM metric
+                         WHERE run = ?1 AND value IS NOT NULL GROUP BY name, step / ?2",
                     )
                     .bind(run)
                     .bind(stretch as i64)
                     .fetch_all(connection)
                     .await
                 })?;
-            points.extend(rows.into_iter().map(|(metric, step, value)| MetricRow {
-                arm: arm.clone(),
-                seed: seed as u64,
-                metric,
-                step: step as u64,
-                value,
+            rows.sort_by_key(|(metric, step, _)| (names.get(metric), *step));
+            points.extend(rows.into_iter().filter_map(|(metric, step, value)| {
+                let (arm, metric) = (arm.clone(), names.get(&metric)?.clone());
+                Some(MetricRow { arm, seed: seed as u64, metric, step: step as u64, value })
             }));
         }
         Ok(points)

@@ -68,9 +68,14 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     let ranking = place.succeed(&ranking);
     assert!(ranking.starts_with("| study | arm | seeds |"), "{ranking}");
     assert_eq!(ranking.lines().count(), 5, "{ranking}");
-    for (name, rows) in
-        [("pictures", 3), ("cost", 4), ("hard_queries", 2), ("changed_queries", 1), ("trouble", 1)]
-    {
+    for (name, rows) in [
+        ("pictures", 3),
+        ("cost", 4),
+        ("hard_queries", 2),
+        ("changed_queries", 1),
+        ("cameras", 3),
+        ("trouble", 1),
+    ] {
         let answer = place.succeed(&["query", "--name", name, "--format", "csv"]);
         assert!(answer.lines().count() >= rows, "{name}: {answer}");
     }
@@ -86,6 +91,9 @@ fn a_sweep_fills_the_database_writes_the_report_and_does_nothing_twice() {
     }
     assert!(page.contains(" right, first right at rank "), "a list states its finding");
     assert!(page.contains("Quality of generated pictures"));
+    assert!(page.contains("Pairs of cameras") && page.contains("finds people worst from camera"));
+    assert!(page.contains("no verdict rests on them"));
+    assert_eq!(place.dgnet(&["report", "tiny", "--against", "tiny"]).status.code(), Some(2));
     assert!(!page.contains("http://") && !page.contains("https://"), "the page must work offline");
 
     let stages = || {
@@ -422,7 +430,8 @@ fn seeds_are_added_look_by_look_and_an_interruption_changes_nothing() {
 #[test]
 fn an_arm_that_is_far_behind_gets_no_more_seeds_until_the_rule_is_gone() {
     let text = TINY
-        .replace("seeds: 1", "seeds: 3\nprimary: loss_total\nprune: { after: 2, behind: 0 }")
+        .replace("seeds: 1", "seeds: 4\nprune: { after: 3, behind: 0 }")
+        .replace("primary: mAP", "primary: loss_total")
         .replace("  hard_labels: { label: <script>alert(1)</script>, teacher.labels: hard }\n", "")
         .replace("confirm: [teacher_only]\n", "")
         .replace(
@@ -436,22 +445,22 @@ fn an_arm_that_is_far_behind_gets_no_more_seeds_until_the_rule_is_gone() {
     let place = Place::new();
     place.study(&text);
     let planned = place.succeed(&["plan", "tiny.yaml"]);
-    assert!(planned.contains("5 runs to train for 5 cells"), "{planned}");
+    assert!(planned.contains("7 runs to train for 7 cells"), "{planned}");
     assert!(planned.contains("1 arm not looked at yet: 1 run more at most"), "{planned}");
     place.succeed(&["sweep", "tiny.yaml"]);
-    assert_eq!((cells(&place, "full").as_str(), cells(&place, "heavy").as_str()), ("3", "2"));
+    assert_eq!((cells(&place, "full").as_str(), cells(&place, "heavy").as_str()), ("4", "3"));
     let planned = place.succeed(&["plan", "tiny.yaml"]);
     assert!(planned.contains("nothing to train"), "{planned}");
-    assert!(planned.contains("given up after 2 seeds, too far behind: `heavy`"), "{planned}");
+    assert!(planned.contains("given up after 3 seeds, too far behind: `heavy`"), "{planned}");
     let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
     assert!(page.contains("on the worse side: `heavy`"), "the report must tell who was given up");
-    place.study(&text.replace("prune: { after: 2, behind: 0 }", ""));
+    place.study(&text.replace("prune: { after: 3, behind: 0 }", ""));
     place.succeed(&["sweep", "tiny.yaml"]);
-    assert_eq!(cells(&place, "heavy"), "3");
+    assert_eq!(cells(&place, "heavy"), "4");
     // what was measured is never left out again
     place.study(&text);
     place.succeed(&["sweep", "tiny.yaml"]);
-    assert_eq!(cells(&place, "heavy"), "3");
+    assert_eq!(cells(&place, "heavy"), "4");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use plotters::style::{Color, RGBColor};
 
 use super::axis::Scale;
 use super::canvas::{Anchor, Canvas, FigureError, Picture, Type, render};
+use super::layout::apart;
 use super::theme::{Stroke, Theme};
 
 /// One arm's curve.
@@ -242,45 +243,11 @@ fn names(
     Ok(())
 }
 
-/// Places near the wanted ones (ascending), at least `gap` apart, inside `low ..= high` if they fit:
-/// neighbours that would overlap move as a block around their common middle.
-fn apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
-    let mut blocks: Vec<(f64, usize)> = Vec::new(); // middle, members
-    let within = |middle: f64, members: usize| {
-        let reach = gap * (members - 1) as f64 / 2.0;
-        middle.min(high - reach).max(low + reach)
-    };
-    for place in wanted {
-        let mut block = (within(*place, 1), 1);
-        while let Some((middle, members)) = blocks.last().copied() {
-            if block.0 - middle >= gap * (members + block.1) as f64 / 2.0 {
-                break;
-            }
-            blocks.pop();
-            let all = members + block.1;
-            let common = (middle * members as f64 + block.0 * block.1 as f64) / all as f64;
-            block = (within(common, all), all);
-        }
-        blocks.push(block);
-    }
-    let spread = |(middle, members): (f64, usize)| {
-        (0..members).map(move |k| middle + gap * (k as f64 - (members - 1) as f64 / 2.0))
-    };
-    blocks.into_iter().flat_map(spread).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use super::super::theme::LIGHT;
     use super::*;
-
-    #[test]
-    fn names_never_overlap() {
-        let places = apart(&[10.0, 10.0, 11.0, 99.0, 100.0], 15.0, 0.0, 100.0);
-        assert!(places.windows(2).all(|w| w[1] - w[0] >= 15.0 - 1e-9), "{places:?}");
-        assert!(places.iter().all(|p| (0.0..=100.0).contains(p)), "{places:?}");
-    }
 
     #[test]
     fn a_single_value_is_a_level_and_leaves_the_axis_to_the_curves() {

@@ -5,8 +5,11 @@ pub mod axis;
 pub mod canvas;
 pub mod curves;
 pub mod forest;
+pub mod layout;
 pub mod lettering;
+pub mod parallel;
 pub mod response;
+pub mod scatter;
 pub mod svg;
 pub mod theme;
 

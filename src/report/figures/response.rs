@@ -57,11 +57,16 @@ pub struct Heat {
     pub higher: bool,
 }
 
-fn small(colour: RGBColor) -> Type {
+/// The type of ticks and notes.
+pub fn small(colour: RGBColor) -> Type {
     Type { size: 11.0, bold: false, colour }
 }
 
-fn heading(
+/// Title and subtitle in one line at the top.
+///
+/// # Errors
+/// What the backend says.
+pub fn heading(
     title: &str,
     subtitle: &str,
     width: f64,

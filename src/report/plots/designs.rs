@@ -55,12 +55,12 @@ fn seeds(arms: &[Compared]) -> Vec<u64> {
     seeds
 }
 
-fn subtitle(primary: &Measure) -> String {
+pub fn subtitle(primary: &Measure) -> String {
     let parts = [primary.unit.as_str(), primary.direction()];
     parts.into_iter().filter(|s| !s.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
-fn level_name(value: f64) -> String {
+pub fn level_name(value: f64) -> String {
     let text = number(value, significant(value).max(1));
     if text.contains('.') && !text.contains('e') {
         text.trim_end_matches('0').trim_end_matches('.').to_owned()

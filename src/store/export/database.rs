@@ -8,7 +8,7 @@ use crate::store::error::StoreError;
 
 /// The rows of each table that belong to the study `?1`, in an order that foreign keys allow. What a
 /// live database knows about files that it reads is left behind.
-const ROWS: [(&str, &str); 14] = [
+const ROWS: [(&str, &str); 15] = [
     ("study", "name = ?1"),
     ("arm", "study = ?1"),
     ("run", "uid IN (SELECT run_uid FROM whole.cell WHERE study = ?1)"),
@@ -18,6 +18,7 @@ const ROWS: [(&str, &str); 14] = [
     ("run_number", "uid IN (SELECT uid FROM main.run)"),
     ("metric", "run IN (SELECT id FROM main.run_number)"),
     ("query_result", "run IN (SELECT id FROM main.run_number)"),
+    ("camera_pair", "run IN (SELECT id FROM main.run_number)"),
     ("artifact", "run IN (SELECT id FROM main.run_number)"),
     ("event", "run IN (SELECT id FROM main.run_number)"),
     ("run_stage", "run_uid IN (SELECT uid FROM main.run)"),

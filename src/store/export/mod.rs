@@ -20,7 +20,7 @@ use super::run_dir::RunDir;
 const MARK: &str = "export.json";
 
 /// The tables of an export: file stem and question, of the study `:study`.
-const TABLES: [(&str, &str); 5] = [
+const TABLES: [(&str, &str); 6] = [
     ("runs", "SELECT * FROM runs WHERE study = :study"),
     ("final", "SELECT * FROM final WHERE study = :study"),
     (
@@ -45,6 +45,14 @@ const TABLES: [(&str, &str); 5] = [
          JOIN query_result ON query_result.run = run_number.id
          WHERE cell.study = :study
          ORDER BY arm.position, cell.seed, query_result.step, query_result.query",
+    ),
+    (
+        "cameras",
+        "SELECT camera_pairs.arm, seed, query_camera, gallery_camera, queries, mAP, rank1
+         FROM camera_pairs
+         JOIN arm ON arm.study = camera_pairs.study AND arm.name = camera_pairs.arm
+         WHERE camera_pairs.study = :study
+         ORDER BY arm.position, seed, query_camera, gallery_camera",
     ),
     (
         "settings",

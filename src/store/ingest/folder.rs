@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::lines::{Batch, Kind};
+use crate::stats::ranking::CameraPair;
 use crate::store::error::StoreError;
 use crate::store::files::{check_name, read_optional, tail};
-use crate::store::records::{Begin, End, Pause, RunSpec};
+use crate::store::records::{Begin, CAMERAS, End, Pause, RunSpec};
 use crate::store::run_dir::{RunDir, RunState};
 use crate::store::stages::StageKind;
 
@@ -89,7 +90,8 @@ impl Known {
             && self.ended_at == seen.end.as_ref().map(|end| end.ended_at)
             && self.folder == seen.folder
             && files_of(run).is_ok_and(|files| {
-                files.iter().all(|(file, _)| {
+                let mut files = files.iter().map(|(file, _)| file.as_str()).chain([CAMERAS]);
+                files.all(|file| {
                     let offset = self.read.get(file).map_or(0, |read| read.0);
                     length(&run.path().join(file)) == offset
                 })
@@ -99,8 +101,9 @@ impl Known {
     /// Somebody removed the folder and trained again: what was read is of another training.
     pub fn is_of_another_life(&self, seen: &Seen, run: &RunDir) -> bool {
         let attempt = seen.begin.as_ref().map_or(0, |begin| begin.attempt);
-        let shorter =
-            self.read.iter().any(|(file, (offset, _))| length(&run.path().join(file)) < *offset);
+        // the pairs of cameras are written anew as a whole, and may get shorter
+        let mut lines = self.read.iter().filter(|(file, _)| *file != CAMERAS);
+        let shorter = lines.any(|(file, (offset, _))| length(&run.path().join(file)) < *offset);
         let other = self.attempt == attempt && self.started_at != seen.started_at();
         attempt < self.attempt || other || shorter
     }
@@ -153,6 +156,28 @@ pub fn new_parts(
         parts.push(Part { file, batch, next: chunk.next, lines, pictures });
     }
     Ok(parts)
+}
+
+/// How a run fares between its cameras, read whole.
+#[derive(Debug, Default)]
+pub struct Cameras {
+    pub pairs: Vec<CameraPair>,
+    /// Length of the file.
+    pub bytes: u64,
+    /// Whether it says nothing this program understands.
+    pub damaged: bool,
+}
+
+/// `None` before the run is evaluated, and where an earlier version evaluated it.
+pub fn cameras(run: &RunDir) -> Result<Option<Cameras>, StoreError> {
+    let path = run.path().join(CAMERAS);
+    let Some(text) = read_optional(&path)? else { return Ok(None) };
+    let pairs: Option<Vec<CameraPair>> = serde_json::from_slice(&text).ok();
+    if pairs.is_none() {
+        tracing::warn!("`{}` is damaged and was left out", path.display());
+    }
+    let (bytes, damaged) = (text.len() as u64, pairs.is_none());
+    Ok(Some(Cameras { pairs: pairs.unwrap_or_default(), bytes, damaged }))
 }
 
 fn pictures(run: &RunDir, batch: &mut Batch) -> Result<Vec<Vec<u8>>, StoreError> {

@@ -8,6 +8,7 @@ use sqlx::SqliteConnection;
 use super::folder::{Part, Seen};
 use super::lines::Batch;
 use crate::spec::metrics;
+use crate::stats::ranking::CameraPair;
 use crate::store::records::RunSpec;
 
 pub async fn define_metric(
@@ -137,6 +138,48 @@ pub async fn write_part(
         .await?;
     }
     Ok(())
+}
+
+/// Replaces a run's pairs of cameras.
+pub async fn write_cameras(
+    connection: &mut SqliteConnection,
+    run: i64,
+    pairs: &[CameraPair],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM camera_pair WHERE run = ?")
+        .bind(run)
+        .execute(&mut *connection)
+        .await?;
+    let rows: Vec<_> = pairs
+        .iter()
+        .map(|p| (p.query_camera, p.gallery_camera, p.queries, p.map, p.rank1))
+        .collect();
+    sqlx::query(
+        "INSERT OR REPLACE INTO camera_pair (run, query_camera, gallery_camera, queries, mAP, rank1)
+         SELECT ?1, value->>0, value->>1, value->>2, value->>3, value->>4 FROM json_each(?2)",
+    )
+    .bind(run)
+    .bind(to_json(&rows))
+    .execute(connection)
+    .await
+    .map(|_| ())
+}
+
+/// How far a file of a run was read: bytes and lines.
+pub async fn write_offset(
+    connection: &mut SqliteConnection,
+    uid: &str,
+    file: &str,
+    (bytes, lines): (u64, u64),
+) -> Result<(), sqlx::Error> {
+    sqlx::query("INSERT OR REPLACE INTO ingest (uid, file, offset, lines) VALUES (?, ?, ?, ?)")
+        .bind(uid)
+        .bind(file)
+        .bind(bytes as i64)
+        .bind(lines as i64)
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// The resolved settings as dotted key and JSON value; lists are values.

@@ -35,6 +35,7 @@ pub(crate) fn logical(root: &Path) -> Vec<String> {
         "select * from run_stage order by run_uid, kind",
         "select uid, name, kind, step, media_type, caption, bytes from artifact join run_number n on n.id = run order by 1, 2",
         "select uid, attempt, line, at, level, message from event join run_number n on n.id = run order by 1, 2, 3",
+        "select uid, query_camera, gallery_camera, queries, mAP, rank1 from camera_pair join run_number n on n.id = run order by 1, 2, 3",
         "select * from ingest order by uid, file",
         "select * from mark order by kind, name",
     ];
@@ -77,6 +78,20 @@ fn hit(step: u64, query: &str) -> QueryLine {
     QueryLine { step, query: query.into(), ap: Some(0.25), first_hit: Some(3) }
 }
 
+/// Leaves pairs of this many cameras in a run folder.
+fn cameras(run: &RunDir, count: u32) {
+    let pair = |query_camera, gallery_camera| crate::stats::ranking::CameraPair {
+        query_camera,
+        gallery_camera,
+        queries: 3,
+        rank1: 0.5,
+        map: 0.1 * f64::from(query_camera),
+    };
+    let of = |query| (1..=count).filter(move |other| *other != query).map(move |g| pair(query, g));
+    let pairs: Vec<_> = (1..=count).flat_map(of).collect();
+    crate::store::files::write_json(&run.path().join(CAMERAS), &pairs).unwrap();
+}
+
 /// A study of two arms: one run that was killed and resumed, one that finished at once.
 pub(crate) fn lived_through(root: &Path) {
     let mut full = spec("s", "full", 1, "aaaaaaaa");
@@ -114,6 +129,7 @@ pub(crate) fn lived_through(root: &Path) {
     second.queries(&[hit(5, "q1.png")]).unwrap();
     second.artifact(&picture(5), b"new").unwrap();
     second.event("warn", "resumed").unwrap();
+    cameras(&run, 2);
     second.end(&end(EndState::Done, 2, 5)).unwrap();
     assert_eq!(writer.tail(&run).unwrap().state, RunState::Done);
     assert_eq!(writer.tail(&run).unwrap().lines, 0);
@@ -301,4 +317,25 @@ fn floats_survive_the_bulk_insert_bit_by_bit() {
     let wrong: Vec<_> =
         values.iter().zip(&stored).filter(|(a, b)| a.to_bits() != b.to_bits()).collect();
     assert_eq!((stored.len(), wrong), (values.len(), vec![]));
+}
+
+#[test]
+fn pairs_of_cameras_follow_their_file() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    lived_through(root);
+    assert_eq!(number(root, "select count(*) from camera_pairs"), 2.0);
+    let mut writer = Writer::open(root).unwrap().unwrap();
+    let run = RunDir::of(root, &spec("s", "rgb", 1, "bbbbbbbb")).unwrap();
+    // evaluated anew, with more cameras, then with fewer: never a mixture, and nothing else is read again
+    for (count, pairs) in [(4, 12.0), (3, 6.0)] {
+        cameras(&run, count);
+        assert_eq!(writer.tail(&run).unwrap().lines, 0);
+        assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'rgb'"), pairs);
+    }
+    // a damaged file is said once and leaves nothing behind
+    std::fs::write(run.path().join(CAMERAS), "[{\"query_camera\": 1}]").unwrap();
+    assert_eq!(writer.tail(&run).unwrap().damaged, 1);
+    assert_eq!(writer.tail(&run).unwrap().damaged, 0);
+    assert_eq!(number(root, "select count(*) from camera_pairs where arm = 'rgb'"), 0.0);
 }

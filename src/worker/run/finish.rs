@@ -21,14 +21,12 @@ use dgnet::data::pixels::encode_png;
 use dgnet::stats::ranking::Ranking;
 use dgnet::stats::rerank::Rerank;
 use dgnet::store::files::{read_json, write_atomic, write_json};
-use dgnet::store::records::{ArtifactLine, Number, QueryLine};
+use dgnet::store::records::{ArtifactLine, CAMERAS, Number, QueryLine};
 use dgnet::store::{RunWriter, StageKind};
 
 const RESULT: &str = "result.json";
 const GRID: &str = "swap_grid.png";
 const LINES: &str = "pictures.json";
-/// In the run folder: how queries of each camera fared among the photos of each other one.
-const CAMERAS: &str = "cameras.json";
 
 /// What is evaluated.
 pub enum Model<'a> {

@@ -51,6 +51,10 @@ test FILTER="": _libtorch _cargo
 test-slurm: setup
     tests/slurm/cluster.sh cargo test --locked --workspace --test integration -- --ignored --test-threads 1 slurm
 
+# Drive the report and the live page in a headless Chromium (chromium, chromium-driver)
+test-browser: setup
+    cargo test --locked --workspace --test integration -- --ignored --test-threads 1 browser
+
 # Format, lints, docs
 lint: _libtorch _cargo
     cargo fmt --all --check
@@ -96,6 +100,7 @@ ci: lint && test
     {{ dgnet }} schema --check schema/study.schema.json
     {{ dgnet }} schema --database --check schema/README.md
     if [ -x /usr/sbin/slurmctld ]; then {{ just_executable() }} test-slurm; else echo "no Slurm here: test-slurm is left out" >&2; fi
+    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then {{ just_executable() }} test-browser; else echo "no Chromium with its driver here: test-browser is left out" >&2; fi
 
 # Remove what was built (not libtorch, not results)
 clean:

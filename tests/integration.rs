@@ -4,6 +4,8 @@
 
 #[path = "integration/architecture.rs"]
 mod architecture;
+#[path = "integration/browser.rs"]
+mod browser;
 #[path = "integration/command_line.rs"]
 mod command_line;
 #[path = "integration/damage.rs"]

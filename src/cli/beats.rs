@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(line.speed().as_deref(), Some("2.0 steps/s"));
         assert_eq!(line.left().as_deref(), Some("35 s"));
         // a run that went back to its checkpoint is timed anew
-        let back = look(&mut beats, "training", 20, start + Duration::from_secs(11));
+        let back = look(&mut beats, "training", 5, start + Duration::from_secs(11));
         assert_eq!(back.rate, None);
         assert!(beats.timed(Vec::new(), start).is_empty() && beats.marks.is_empty());
     }

@@ -113,6 +113,11 @@ fn has_arms(figure: &Figure) -> bool {
     matches!(figure.place, Place::Primary | Place::Loss | Place::Other | Place::Cmc)
 }
 
+/// The drawing as a part of the page, which has no use for a name space.
+fn drawing(image: &Image) -> String {
+    image.svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+}
+
 /// A chart with the rendering that suits the screen; print and old readers get the light, wide one.
 #[must_use]
 pub fn chart(figure: &Figure) -> Markup {
@@ -135,7 +140,7 @@ pub fn chart(figure: &Figure) -> Markup {
                 width=(first.width) height=(first.height);
         }
         @for image in figure.images.iter().filter(|i| has_arms(figure) && !i.dark) {
-            template data-narrow[image.narrow] { (PreEscaped(&image.svg)) }
+            template data-narrow[image.narrow] { (PreEscaped(drawing(image))) }
         }
     }
 }

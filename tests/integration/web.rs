@@ -34,17 +34,25 @@ pub fn send(address: &str, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(2))).unwrap();
     stream.write_all(request).unwrap();
-    let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).unwrap();
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("no end of headers");
-    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    let pair = |line: &str| {
-        let (name, value) = line.split_once(':').unwrap();
-        (name.to_ascii_lowercase(), value.trim().to_owned())
+    let mut reader = BufReader::new(stream);
+    let mut line = || {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
     };
-    Answer { status, headers: lines.map(pair).collect(), body: bytes[end + 4..].to_vec() }
+    let status = line().split(' ').nth(1).expect("no answer").parse().unwrap();
+    let headers: Vec<(String, String)> = std::iter::from_fn(|| {
+        let line = line();
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+    })
+    .collect();
+    // a driver of browsers keeps its connections; an answer to HEAD has a length and no body
+    let length = headers.iter().find(|(name, _)| name == "content-length");
+    let length = length.map_or(u64::MAX, |(_, value)| value.parse().unwrap());
+    let mut body = Vec::new();
+    reader.take(length).read_to_end(&mut body).unwrap();
+    Answer { status, headers, body }
 }
 
 /// A `dgnet serve` on a free port; it is gone with this.

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::uri::Authority;
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -62,12 +61,14 @@ fn asks_for_this_machine(headers: &HeaderMap) -> bool {
 
 /// Whether `name`, `name:port` or `[address]:port` is a name of the loopback interface.
 fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<Authority>() else { return false };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    !host.contains('@')
-        && (name.eq_ignore_ascii_case("localhost")
-            || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()))
+    let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some(parts) => parts,
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let is_named = name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    let is_port = |port: &str| port.parse::<u16>().is_ok();
+    is_named && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
 }
 
 #[cfg(test)]
@@ -94,6 +95,7 @@ mod tests {
             "[::1",
             "[::1].evil.example",
             "127.0.0.1:80:80",
+            "localhost:port",
         ] {
             assert!(!is_loopback(host), "{host}");
         }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::shelf::{Pace, Shelf};
 use crate::cli::beats::{Beats, Line, Waited};
 use crate::cli::runs::state_now;
+use crate::report::ReportError;
 use crate::report::facts::utc;
 use crate::report::live::{self, Counts, Running, Standing, StudyLine};
-use crate::report::{Report, ReportError};
 use crate::store::records::StageKeys;
 use crate::store::rows::CellRow;
 use crate::store::run_dir::now;
@@ -72,15 +72,14 @@ impl House {
         Ok(if whole { live::index(&lines, archived) } else { parts(&lines) })
     }
 
-    /// A study's live page, or what changes of it.
-    pub fn study(&self, name: &str, whole: bool) -> Result<String, ReportError> {
+    /// A study's live page, or what changes of it for somebody who has seen a version of its report.
+    pub fn study(&self, name: &str, seen: Option<&str>) -> Result<String, ReportError> {
         let mut db = self.open()?;
-        let report = self.shelf.report(&mut db, name, Pace::Thrifty)?;
-        let standing = self.standing(&mut db, &report)?;
-        Ok(if whole {
-            live::study(&report, &standing)
-        } else {
-            live::study_parts(&report, &standing).into_string()
+        let (report, version) = self.shelf.report(&mut db, name, Pace::Thrifty)?;
+        let standing = Standing { version, ..self.standing(&mut db, name)? };
+        Ok(match seen {
+            None => live::study(&report, &standing),
+            Some(seen) => live::study_parts(&report, &standing, seen).into_string(),
         })
     }
 
@@ -103,8 +102,8 @@ impl House {
         Ok(cells)
     }
 
-    fn standing(&self, db: &mut Db, report: &Report) -> Result<Standing, StoreError> {
-        let cells = self.cells(db, &report.study)?;
+    fn standing(&self, db: &mut Db, study: &str) -> Result<Standing, StoreError> {
+        let cells = self.cells(db, study)?;
         let counts = count(&cells);
         let open = cells.iter().filter(|cell| cell.state != "done" && cell.state != "diverged");
         // cells may share a run
@@ -117,9 +116,10 @@ impl House {
             .collect();
         let waited = self.waited(&open);
         let mut beats = lock(&self.beats);
-        let of_study = beats.entry(report.study.clone()).or_default();
+        let of_study = beats.entry(study.to_owned()).or_default();
         let running = of_study.look(&self.runs, &at_work, &waited);
-        Ok(Standing { counts, running: running.into_iter().map(told).collect() })
+        let running = running.into_iter().map(told).collect();
+        Ok(Standing { counts, running, version: String::new() })
     }
 
     fn folder(&self, cell: &CellRow) -> RunDir {

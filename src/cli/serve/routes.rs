@@ -18,6 +18,9 @@ use crate::report::write::INDEX;
 use crate::report::{ReportError, live};
 use crate::store::StoreError;
 
+/// By which the script says the version of a report that it shows.
+const SEEN: &str = "dgnet-seen";
+
 type Shared = State<Arc<House>>;
 /// One name, decoded; addresses that are not UTF-8 have none.
 type Name<T> = Result<Path<T>, PathRejection>;
@@ -44,22 +47,22 @@ async fn studies(State(house): Shared) -> Result<Response, Trouble> {
     Ok(as_type("text/html", page))
 }
 
-async fn studies_live(State(house): Shared, headers: HeaderMap) -> Response {
-    news(&headers, ask(house, |house| house.studies(false)).await)
+async fn studies_live(State(house): Shared) -> Response {
+    news(ask(house, |house| house.studies(false)).await)
 }
 
 async fn study(State(house): Shared, name: Name<String>) -> Result<Response, Trouble> {
     let Path(name) = name.map_err(|_| unknown_page())?;
-    let page = ask(house, move |house| house.study(&name, true)).await?;
+    let page = ask(house, move |house| house.study(&name, None)).await?;
     Ok(as_type("text/html", page))
 }
 
 async fn study_live(State(house): Shared, headers: HeaderMap, name: Name<String>) -> Response {
-    let answer = match name {
-        Ok(Path(name)) => ask(house, move |house| house.study(&name, false)).await,
+    let seen = headers.get(SEEN).and_then(|seen| seen.to_str().ok()).unwrap_or_default().to_owned();
+    news(match name {
+        Ok(Path(name)) => ask(house, move |house| house.study(&name, Some(&seen))).await,
         Err(_) => Err(unknown_page()),
-    };
-    news(&headers, answer)
+    })
 }
 
 /// With the slash, the names in the page are files beside it.
@@ -102,17 +105,12 @@ async fn ask<T: Send + 'static>(
     }
 }
 
-/// What the script asks for: nothing where it has seen the same; trouble in plain words.
-fn news(headers: &HeaderMap, answer: Result<String, Trouble>) -> Response {
-    let parts = match answer {
-        Ok(parts) => parts,
-        Err(trouble) => return (trouble.status, trouble.message).into_response(),
-    };
-    let tag = format!("\"{}\"", &blake3::hash(parts.as_bytes()).to_hex()[..32]);
-    if headers.get(header::IF_NONE_MATCH).is_some_and(|seen| seen.as_bytes() == tag.as_bytes()) {
-        return StatusCode::NOT_MODIFIED.into_response();
+/// What the script asks for: parts of a page, or what is wrong in plain words.
+fn news(answer: Result<String, Trouble>) -> Response {
+    match answer {
+        Ok(parts) => as_type("text/html", parts),
+        Err(trouble) => (trouble.status, trouble.message).into_response(),
     }
-    ([(header::ETAG, tag)], as_type("text/html", parts)).into_response()
 }
 
 fn as_type(media_type: &str, body: impl IntoResponse) -> Response {

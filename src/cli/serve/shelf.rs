@@ -10,6 +10,7 @@ use super::house::lock;
 use crate::report::{Report, ReportError, build, write};
 use crate::store::Db;
 use crate::store::overview::Stamp;
+use crate::store::run_dir::now;
 
 /// Studies whose reports are kept.
 const KEPT: usize = 4;
@@ -40,6 +41,8 @@ struct Made {
     stamp: Stamp,
     at: Instant,
     took: Duration,
+    /// The moment, so that no page of an earlier server takes it for one that it has seen.
+    version: String,
     report: Arc<Report>,
     files: Option<BTreeMap<String, Vec<u8>>>,
 }
@@ -57,11 +60,17 @@ impl Shelf {
         Self { database: Db::file(runs), places: Mutex::default() }
     }
 
-    /// The report of a study.
-    pub fn report(&self, db: &mut Db, study: &str, pace: Pace) -> Result<Arc<Report>, ReportError> {
+    /// The report of a study and the name of this making of it.
+    pub fn report(
+        &self,
+        db: &mut Db,
+        study: &str,
+        pace: Pace,
+    ) -> Result<(Arc<Report>, String), ReportError> {
         let place = self.place(db, study)?;
         let mut place = lock(&place);
-        Ok(self.made(&mut place, db, study, pace)?.report.clone())
+        let made = self.made(&mut place, db, study, pace)?;
+        Ok((made.report.clone(), made.version.clone()))
     }
 
     /// A file of the report of a study, if it has one of that name.
@@ -107,7 +116,8 @@ impl Shelf {
         } else {
             let began = Instant::now();
             let report = Arc::new(build(&write::rows(db, study, false)?)?);
-            Made { stamp, at: Instant::now(), took: began.elapsed(), report, files: None }
+            let (took, version) = (began.elapsed(), format!("{:.6}", now()));
+            Made { stamp, at: Instant::now(), took, version, report, files: None }
         };
         Ok(place.insert(made))
     }
@@ -130,6 +140,7 @@ mod tests {
             stamp: before.clone(),
             at: Instant::now(),
             took,
+            version: String::new(),
             report: Arc::new(build(&data).unwrap()),
             files: None,
         };

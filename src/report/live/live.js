@@ -6,7 +6,6 @@
   const inReach = "a, button, input, summary, [tabindex]";
   const shown = new Map(); // as the server wrote them: what the reader's script adds does not count
   for (const part of parts.querySelectorAll("[data-part]")) shown.set(part.dataset.part, part.outerHTML);
-  let seen = "";
 
   const replace = (old, part) => {
     const place = [...old.querySelectorAll(inReach)].indexOf(document.activeElement);
@@ -37,6 +36,8 @@
       if (part.dataset.title) document.title = part.dataset.title;
       before = part;
     }
+    // where the report is the one that is shown, its parts are not sent again
+    if (news.querySelector("[data-alone]")) return;
     for (const [name, gone] of there) {
       shown.delete(name);
       gone.remove();
@@ -45,14 +46,11 @@
   const look = async () => {
     let trouble = "";
     try {
-      const headers = seen ? { "If-None-Match": seen } : {};
-      const answer = await fetch(parts.dataset.looksAt, { headers, cache: "no-store" });
-      if (answer.ok) {
-        show(await answer.text());
-        seen = answer.headers.get("ETag") ?? "";
-      } else if (answer.status !== 304) {
-        trouble = await answer.text();
-      }
+      const seen = parts.querySelector("[data-version]")?.dataset.version ?? "";
+      const answer = await fetch(parts.dataset.looksAt, { headers: { "Dgnet-Seen": seen }, cache: "no-store" });
+      const text = await answer.text();
+      if (answer.ok) show(text);
+      else trouble = text;
     } catch {
       trouble = "The server does not answer: it was stopped, or it is too busy. Trying again.";
     }

@@ -56,12 +56,14 @@ pub struct Running {
 }
 
 /// Where a study stands at this moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Cells by state.
     pub counts: Counts,
     /// What workers are at.
     pub running: Vec<Running>,
+    /// Which making of the report is shown with it; every one has a name of its own.
+    pub version: String,
 }
 
 /// Sections of the report that the live page shows.
@@ -115,13 +117,16 @@ pub fn study(report: &Report, standing: &Standing) -> String {
     };
     let looks_at = Some(format!("/study/{name}/live"));
     let frame = Frame { title: &parts::title(report, standing), looks_at, head };
-    frame::page(&frame, &study_parts(report, standing)).into_string()
+    frame::page(&frame, &study_parts(report, standing, "")).into_string()
 }
 
-/// What changes of it.
+/// What changes of it; the parts of the report only for somebody who has not `seen` this version.
 #[must_use]
-pub fn study_parts(report: &Report, standing: &Standing) -> Markup {
-    parts::study(report, standing, &SECTIONS)
+pub fn study_parts(report: &Report, standing: &Standing, seen: &str) -> Markup {
+    html! {
+        (parts::standing(report, standing, seen == standing.version))
+        @if seen != standing.version { (parts::report(report, standing, &SECTIONS)) }
+    }
 }
 
 /// A page that says what is wrong: a title and a message, whose later lines may be hints.

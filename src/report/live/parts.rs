@@ -53,11 +53,19 @@ pub fn title(report: &Report, standing: &Standing) -> String {
     format!("{done} of {total} \u{b7} {}", report.study)
 }
 
-/// A study: where it stands, the answer so far, and these sections of its report.
-pub fn study(report: &Report, standing: &Standing, sections: &[&str]) -> Markup {
+/// Where a study stands; `alone`, if the parts of its report are those that were seen.
+pub fn standing(report: &Report, standing: &Standing, alone: bool) -> Markup {
     html! {
-        div data-part="standing" data-title=(title(report, standing)) { (stands(standing)) }
-        div data-part="answer" { (answer(report, "Answer so far")) }
+        div data-part="standing" data-title=(title(report, standing)) data-version=(standing.version)
+            data-alone[alone] { (stands(standing)) }
+    }
+}
+
+/// The answer so far, and these sections of a study's report.
+pub fn report(report: &Report, standing: &Standing, sections: &[&str]) -> Markup {
+    let overline = if is_over(standing) { "Answer" } else { "Answer so far" };
+    html! {
+        div data-part="answer" { (answer(report, overline)) }
         @for section in these(report, |id| sections.contains(&id)) {
             section id=(section.id) data-part=(section.id) {
                 h2 { (section.title) }
@@ -65,6 +73,11 @@ pub fn study(report: &Report, standing: &Standing, sections: &[&str]) -> Markup 
             }
         }
     }
+}
+
+fn is_over(standing: &Standing) -> bool {
+    let Counts { done, diverged, total, .. } = standing.counts;
+    done + diverged == total
 }
 
 fn stands(standing: &Standing) -> Markup {
@@ -79,7 +92,7 @@ fn stands(standing: &Standing) -> Markup {
         }
         progress max=(total.max(1)) value=(done) aria-label="Runs done" {}
         @if standing.running.is_empty() {
-            p.note { @if open > 0 { "No worker is at it right now." } @else { "Nothing is left to do." } }
+            p.note { @if is_over(standing) { "Nothing is left to do." } @else { "No worker is at it right now." } }
         } @else {
             table.plain.running {
                 caption { "What workers are at" }

@@ -22,7 +22,7 @@ fn standing() -> Standing {
         left: None,
     };
     let counts = Counts { done: 3, running: 1, failed: 1, diverged: 1, total: 9 };
-    Standing { counts, running: vec![run] }
+    Standing { counts, running: vec![run], version: "v1".into() }
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn hostile_names_are_text_and_one_segment_of_an_address() {
     };
     for page in [
         study(&report, &standing()),
-        study_parts(&report, &standing()).into_string(),
+        study_parts(&report, &standing(), "").into_string(),
         index(&[line], 2),
         trouble(HOSTILE, HOSTILE),
     ] {
@@ -70,7 +70,9 @@ fn a_study_shows_where_it_stands_its_arms_and_its_curves() {
     }
     assert!(!page.contains("data-part=\"pictures\""), "pictures are the report's");
     // what the script fetches is what the page was made with
-    assert!(page.contains(&study_parts(&report, &standing()).into_string()));
+    assert!(page.contains(&study_parts(&report, &standing(), "v0").into_string()));
+    let alone = study_parts(&report, &standing(), "v1").into_string();
+    assert!(alone.contains("12 of 40") && !alone.contains("data-part=\"arms\""), "{alone}");
 }
 
 #[test]
@@ -87,7 +89,7 @@ fn a_study_without_any_result_has_a_page() {
     assert!(frames::frames(&data).unwrap().curves.is_empty());
     let report = build(&data).unwrap();
     let counts = Counts { total: 4, ..Counts::default() };
-    let page = study(&report, &Standing { counts, running: Vec::new() });
+    let page = study(&report, &Standing { counts, ..Standing::default() });
     assert!(page.contains("0 of 4</strong> runs done, 4 to come"), "{page}");
     assert!(page.contains("No worker is at it right now."));
     assert!(!page.contains("data-part=\"curves\""));

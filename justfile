@@ -100,7 +100,6 @@ ci: lint && test
     {{ dgnet }} schema --check schema/study.schema.json
     {{ dgnet }} schema --database --check schema/README.md
     if [ -x /usr/sbin/slurmctld ]; then {{ just_executable() }} test-slurm; else echo "no Slurm here: test-slurm is left out" >&2; fi
-    if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then {{ just_executable() }} test-browser; else echo "no Chromium with its driver here: test-browser is left out" >&2; fi
 
 # Remove what was built (not libtorch, not results)
 clean:

@@ -78,12 +78,15 @@ function selectable(legend) {
     button.addEventListener("click", () => {
       if (!chosen.hidden.delete(arm)) chosen.hidden.add(arm);
       tell();
-      for (const figure of document.querySelectorAll("figure")) redraw(figure);
+      redrawAll();
     });
     tell();
   }
   legend.after(made("p", { className: "note on-screen", textContent: "A click on an arm hides it in these charts." }));
 }
+const narrow = matchMedia("screen and (max-width: 640px)");
+const redrawAll = () => document.querySelectorAll("figure").forEach(redraw);
+narrow.addEventListener("change", redrawAll);
 function redraw(figure) {
   const drawings = [...figure.querySelectorAll("template")];
   if (drawings.length === 0) return;
@@ -92,8 +95,7 @@ function redraw(figure) {
   picture.hidden = drawings.some(({ content }) =>
     [...content.querySelectorAll("[data-arm]")].some((lines) => chosen.hidden.has(lines.dataset.arm)));
   if (!picture.hidden) return;
-  const narrow = matchMedia("screen and (max-width: 640px)").matches;
-  const drawing = drawings.find((one) => one.hasAttribute("data-narrow") === narrow) ?? drawings[0];
+  const drawing = drawings.find((one) => one.hasAttribute("data-narrow") === narrow.matches) ?? drawings[0];
   const place = made("div", { className: "drawing", role: "img", ariaLabel: picture.querySelector("img").alt });
   place.append(drawing.content.cloneNode(true));
   for (const lines of place.querySelectorAll("[data-arm]"))

@@ -214,7 +214,7 @@ fn a_running_sweep_is_seen_live() {
         let page = server.get("/study/tiny/live").text();
         let over = sweep.try_wait().unwrap().is_some();
         assert!(!over && began.elapsed() < Duration::from_mins(2), "{seen:?} in\n{page:.2000}");
-        seen[0] |= page.contains("full seed 1") && page.contains("<td>training</td>");
+        seen[0] |= page.contains("full seed 1") && page.contains(">training</td>");
         seen[1] |= page.contains(" of 400");
         seen[2] |= page.contains(" steps/s");
         // curves grow while it runs

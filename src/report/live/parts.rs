@@ -38,10 +38,10 @@ fn study_row(line: &StudyLine) -> Markup {
                 a href={ "/study/" (name) } dir="auto" { (line.name) }
                 @if !line.question.is_empty() { span.label dir="auto" { (line.question) } }
             }
-            td.n { (counts.done) " of " (counts.total) }
-            td.n { (counts.running) }
-            td.n { (counts.failed + counts.diverged) }
-            td { (line.changed) }
+            td.n data-label="Done" { (counts.done) " of " (counts.total) }
+            td.n data-label="Running" { (counts.running) }
+            td.n data-label="Failed" { (counts.failed + counts.diverged) }
+            td data-label="Last change" { (line.changed) }
             td { a href={ "/report/" (name) "/" } aria-label={ "Report of " (line.name) } { "Report" } }
         }
     }
@@ -114,15 +114,15 @@ fn running_row(run: &Running) -> Markup {
     html! {
         tr {
             th scope="row" { code dir="auto" { (run.label) } }
-            td { (run.phase) }
-            td.n {
+            td data-label="Phase" { (run.phase) }
+            td.n data-label="Step" {
                 @if of > 0 {
                     (step) " of " (of)
                     progress max=(of) value=(step.min(of)) aria-label={ (run.label) ", " (run.phase) } {}
                 } @else { "\u{2013}" }
             }
-            td.n { (known(&run.speed)) }
-            td.n { (known(&run.left)) }
+            td.n data-label="Speed" { (known(&run.speed)) }
+            td.n data-label="Left" { (known(&run.left)) }
         }
     }
 }

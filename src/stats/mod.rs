@@ -8,6 +8,7 @@ pub mod holm;
 pub mod interval;
 pub mod paired;
 pub mod pareto;
+pub mod places;
 pub mod pruning;
 pub mod ranking;
 pub mod rerank;

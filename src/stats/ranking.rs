@@ -1,11 +1,14 @@
 //! Ranking a gallery for queries by the Market-1501 protocol, on rows of scores: junk rules, average
-//! precisions, CMC, mINP. Where the scores come from is not known here.
+//! precisions, CMC, mINP. Where the scores come from is not known here; where matches stand among them is
+//! found by `places`.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use serde::{Deserialize, Serialize};
+
+use super::places::{Row, comparable, places};
 
 /// What a photo's name says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,27 +38,22 @@ pub struct Ranked {
 /// gallery's order; a score that is not a number ranks behind all others.
 #[must_use]
 pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
-    let order = order(scores, query, gallery);
-    let hits: Vec<usize> =
-        (0..order.len()).filter(|&rank| is_match(query, gallery[order[rank]])).collect();
-    of_hits(&hits)
+    let row = Row { rough: &scores, margin: 0.0, exact: &|photo| scores[photo] };
+    rank_row(&row, query, gallery)
 }
 
-/// As [`rank`], for each camera of the gallery alone: the camera, and how its photos were ranked.
+/// As [`rank`], where most scores are known roughly.
+#[must_use]
+pub fn rank_row(row: &Row<'_>, query: Label, gallery: &[Label]) -> Option<Ranked> {
+    of_hits(places(row, query, gallery, |_| ()).get(&())?)
+}
+
+/// As [`rank_row`], for each camera of the gallery alone: the camera, and how its photos were ranked.
 /// Cameras without a true match are left out.
 #[must_use]
-pub fn rank_by_camera(scores: &[f64], query: Label, gallery: &[Label]) -> Vec<(u32, Ranked)> {
-    // camera -> photos passed so far, ranks of the matches among them
-    let mut cameras: BTreeMap<u32, (usize, Vec<usize>)> = BTreeMap::new();
-    for at in order(scores, query, gallery) {
-        let (passed, hits) = cameras.entry(gallery[at].camera).or_default();
-        if is_match(query, gallery[at]) {
-            hits.push(*passed);
-        }
-        *passed += 1;
-    }
-    let ranked = |(camera, (_, hits)): (u32, (usize, Vec<usize>))| Some((camera, of_hits(&hits)?));
-    cameras.into_iter().filter_map(ranked).collect()
+pub fn rank_by_camera(row: &Row<'_>, query: Label, gallery: &[Label]) -> Vec<(u32, Ranked)> {
+    let cameras = places(row, query, gallery, |label| label.camera);
+    cameras.into_iter().filter_map(|(camera, hits)| Some((camera, of_hits(&hits)?))).collect()
 }
 
 /// How queries of one camera found their persons among the photos of another.
@@ -74,24 +72,17 @@ pub struct CameraPair {
     pub map: f64,
 }
 
-/// Every pair of cameras with a usable query, by query camera, then gallery camera. `fill` as for
-/// [`rank_all`].
+/// Every pair of cameras with a usable query, by query camera, then gallery camera.
 #[must_use]
 pub fn camera_pairs(
     queries: &[Label],
     gallery: &[Label],
     threads: usize,
-    fill: &(dyn Fn(usize, &mut [f64]) + Sync),
+    rough: &RoughScores<'_>,
+    scores: &dyn Scores,
 ) -> Vec<CameraPair> {
-    let ranked = in_parallel(
-        queries.len(),
-        threads,
-        || vec![0.0; gallery.len()],
-        |row, at| {
-            fill(at, row);
-            rank_by_camera(row, queries[at], gallery)
-        },
-    );
+    let rank = |row: &Row<'_>, at: usize| rank_by_camera(row, queries[at], gallery);
+    let ranked = in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank);
     let mut pairs: BTreeMap<(u32, u32), Vec<Ranked>> = BTreeMap::new();
     for (query, cameras) in queries.iter().zip(ranked) {
         for (camera, ranked) in cameras {
@@ -122,7 +113,7 @@ pub fn is_match(query: Label, photo: Label) -> bool {
 pub fn order(scores: &[f64], query: Label, gallery: &[Label]) -> Vec<usize> {
     let junk =
         |label: Label| label.person == -1 || is_match(query, label) && label.camera == query.camera;
-    let score = |at: usize| if scores[at].is_nan() { f64::NEG_INFINITY } else { scores[at] };
+    let score = |at: usize| comparable(scores[at]);
     let mut order: Vec<usize> = (0..gallery.len()).filter(|&at| !junk(gallery[at])).collect();
     order.sort_by(|&left, &right| score(right).total_cmp(&score(left)));
     order
@@ -234,6 +225,67 @@ pub fn rank_all(
     Ranking { queries }
 }
 
+/// Scores of queries with gallery photos, for which there is also a quick and rough way.
+pub trait Scores: Sync {
+    /// How far a rough score of a query may be from the exact one.
+    fn margin(&self, query: usize) -> f64;
+    /// The exact score, which alone decides.
+    fn exact(&self, query: usize, photo: usize) -> f64;
+}
+
+/// Writes rough scores of the queries from a given one on with every gallery photo, row by row, until the
+/// slice is full.
+pub type RoughScores<'a> = dyn Fn(usize, &mut [f32]) + 'a;
+
+/// As [`rank_all`], with rough scores for most of it. The result is that of the exact scores.
+#[must_use]
+pub fn rank_quickly(
+    queries: &[Label],
+    gallery: &[Label],
+    threads: usize,
+    rough: &RoughScores<'_>,
+    scores: &dyn Scores,
+) -> Ranking {
+    let rank = |row: &Row<'_>, at: usize| rank_row(row, queries[at], gallery);
+    Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank) }
+}
+
+/// Rough scores held at once: 32 MiB.
+const TILE: usize = 8 << 20;
+
+/// `of(scores, i)` for every query i in order, on `threads` threads, a tile of rough scores at a time.
+fn in_tiles<T: Send>(
+    [queries, photos]: [usize; 2],
+    threads: usize,
+    rough: &RoughScores<'_>,
+    scores: &dyn Scores,
+    of: &(dyn Fn(&Row<'_>, usize) -> T + Sync),
+) -> Vec<T> {
+    let height = (TILE / photos.max(1)).clamp(1, queries.max(1));
+    let mut tile = vec![0.0_f32; height * photos];
+    let mut all = Vec::with_capacity(queries);
+    for from in (0..queries).step_by(height) {
+        let rows = height.min(queries - from);
+        rough(from, &mut tile[..rows * photos]);
+        let tile = &tile;
+        all.extend(in_parallel(
+            rows,
+            threads,
+            || (),
+            |(), at| {
+                let query = from + at;
+                let row = Row {
+                    rough: &&tile[at * photos..(at + 1) * photos],
+                    margin: scores.margin(query),
+                    exact: &|photo| scores.exact(query, photo),
+                };
+                of(&row, query)
+            },
+        ));
+    }
+    all
+}
+
 /// `of(scratch, i)` for i in `0..count` in order, on `threads` threads with a scratch each.
 pub(super) fn in_parallel<S, T: Send>(
     count: usize,
@@ -336,16 +388,54 @@ mod tests {
         assert_eq!(rank(&[f64::NAN; 3], QUERY, &gallery).unwrap().first_hit, 2);
     }
 
+    /// The same scores for every query, known within a hundredth.
+    struct Same<'a>(&'a [f64]);
+
+    impl Same<'_> {
+        fn rough(&self, from: usize, rows: &mut [f32]) {
+            for (at, row) in rows.chunks_exact_mut(self.0.len()).enumerate() {
+                for (rough, score) in row.iter_mut().zip(self.0) {
+                    *rough = (score + 0.009 * f64::from((from + at) as i32 % 3 - 1)) as f32;
+                }
+            }
+        }
+    }
+
+    impl Scores for Same<'_> {
+        fn margin(&self, _: usize) -> f64 {
+            0.01
+        }
+
+        fn exact(&self, _: usize, photo: usize) -> f64 {
+            self.0[photo]
+        }
+    }
+
+    #[test]
+    fn queries_that_need_several_tiles_are_all_ranked() {
+        let gallery = labels(&[(3, 2), (7, 2), (4, 2)]).repeat(TILE / 12);
+        let scores: Vec<f64> = (0..gallery.len()).map(|at| (at * 17 % 101) as f64).collect();
+        let queries = labels(&[(7, 1), (3, 1), (9, 1)]).repeat(3);
+        let same = Same(&scores);
+        let rough = |from, rows: &mut [f32]| same.rough(from, rows);
+        let ranking = rank_quickly(&queries, &gallery, 2, &rough, &same);
+        let each: Vec<_> = queries.iter().map(|query| rank(&scores, *query, &gallery)).collect();
+        assert_eq!(ranking.queries, each);
+    }
+
     #[test]
     fn cameras_are_ranked_alone_and_pairs_average_over_their_queries() {
         let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
         let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
-        let cameras = rank_by_camera(&scores, QUERY, &gallery);
+        let row = Row { rough: &scores.as_slice(), margin: 0.0, exact: &|at| scores[at] };
+        let cameras = rank_by_camera(&row, QUERY, &gallery);
         let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
         // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor
         assert_eq!(found, [(2, 2), (3, 2)]);
         let queries = labels(&[(7, 1), (3, 1), (9, 1)]);
-        let pairs = camera_pairs(&queries, &gallery, 2, &|_, row| row.copy_from_slice(&scores));
+        let same = Same(&scores);
+        let rough = |from, rows: &mut [f32]| same.rough(from, rows);
+        let pairs = camera_pairs(&queries, &gallery, 2, &rough, &same);
         let [second, third] = pairs.as_slice() else { panic!("{pairs:?}") };
         assert_eq!((second.query_camera, second.gallery_camera, second.queries), (1, 2, 2));
         assert_eq!(second.rank1, 0.5, "person 3 comes first under camera 2, person 7 does not");

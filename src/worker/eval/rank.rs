@@ -1,14 +1,15 @@
 //! From features to ranks: how the two heads' features are joined (primary and fine halves, mirror images)
-//! and scored. Plain slices; the protocol itself is `stats::ranking`, and no network is run here.
+//! and scored. The protocol itself is `stats::ranking`, and no network is run here.
 
 use std::collections::BTreeMap;
 
 pub use dgnet::stats::ranking::{CameraPair, Label, Ranked, Ranking};
-use dgnet::stats::ranking::{camera_pairs, rank_all};
+use dgnet::stats::ranking::{Scores, camera_pairs, rank_all, rank_quickly};
 use dgnet::stats::rerank::{Rerank, Reranker};
+use tch::{Kind, Tensor};
 
-/// A number that features are made of. Products are summed in 64 bits either way.
-pub trait Real: Copy + Sync {
+/// A number that features are made of. Products that decide are summed in 64 bits either way.
+pub trait Real: Copy + Sync + tch::kind::Element {
     /// The same value in 64 bits.
     fn wide(self) -> f64;
 }
@@ -39,8 +40,8 @@ pub struct ShapeError {
     pub dims: usize,
 }
 
-/// Ranks the gallery for every query by dot product, on `threads` threads; the result does not depend on
-/// their number. Features of `f64` are the exact path that the golden numbers are compared on.
+/// Ranks the gallery for every query by dot product, on `threads` threads; the result is that of products
+/// summed in 64 bits and does not depend on their number.
 ///
 /// # Shapes
 /// `queries`: `query_labels.len() * dims`, `gallery`: `gallery_labels.len() * dims`, both row-major.
@@ -57,20 +58,65 @@ pub fn rank<T: Real>(
 ) -> Result<Ranking, ShapeError> {
     check("query features", queries.len(), query_labels.len(), dims)?;
     check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
-    Ok(rank_all(query_labels, gallery_labels, threads, &|query, row| {
-        score(&queries[query * dims..(query + 1) * dims], gallery, row);
-    }))
+    let products = Products::new(queries, gallery, dims);
+    let rough = rough_products(&products);
+    Ok(rank_quickly(query_labels, gallery_labels, threads, &rough, &products))
 }
 
-/// Scores of a query with every gallery photo.
-fn score<T: Real>(query: &[T], gallery: &[T], row: &mut [f64]) {
-    for (score, photo) in row.iter_mut().zip(gallery.chunks_exact(query.len().max(1))) {
-        *score = dot(query, photo);
+/// The products of query and gallery features, each summed in 64 bits.
+struct Products<'a, T> {
+    queries: &'a [T],
+    gallery: &'a [T],
+    dims: usize,
+    /// The largest norm of a gallery feature.
+    longest: f64,
+}
+
+impl<'a, T: Real> Products<'a, T> {
+    fn new(queries: &'a [T], gallery: &'a [T], dims: usize) -> Self {
+        let norms = gallery.chunks_exact(dims.max(1)).map(|row| dot(row, row).sqrt());
+        let longest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
+        Self { queries, gallery, dims, longest }
+    }
+
+    fn query(&self, at: usize) -> &'a [T] {
+        &self.queries[at * self.dims..(at + 1) * self.dims]
+    }
+}
+
+impl<T: Real> Scores for Products<'_, T> {
+    /// Of [`rough_products`]: both sides are rounded to 32 bits, and so is a sum of `dims` products in any
+    /// order (Higham, Accuracy and Stability of Numerical Algorithms, 3.1; the lengths by Cauchy-Schwarz).
+    fn margin(&self, query: usize) -> f64 {
+        let roundings = (self.dims + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
+        let lengths = dot(self.query(query), self.query(query)).sqrt() * self.longest;
+        roundings / (1.0 - roundings) * lengths + f64::from(f32::MIN_POSITIVE)
+    }
+
+    fn exact(&self, query: usize, photo: usize) -> f64 {
+        dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
+    }
+}
+
+/// All products by libtorch, in 32 bits.
+fn rough_products<T: Real>(products: &Products<'_, T>) -> impl Fn(usize, &mut [f32]) {
+    let dims = products.dims.max(1);
+    let rows = move |features: &[T]| {
+        let shape = [(features.len() / dims) as i64, dims as i64];
+        Tensor::from_slice(features).to_kind(Kind::Float).view(shape)
+    };
+    let photos = products.gallery.len() / dims;
+    let columns = rows(products.gallery).tr();
+    move |from, scores: &mut [f32]| {
+        let count = scores.len() / photos.max(1);
+        let queries = rows(&products.queries[from * dims..(from + count) * dims]);
+        let product = tch::no_grad(|| queries.matmul(&columns));
+        product.copy_data(scores, scores.len());
     }
 }
 
 fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<(), ShapeError> {
-    let fits = values == rows * dims;
+    let fits = values == rows * dims && (dims > 0 || rows == 0);
     if fits { Ok(()) } else { Err(ShapeError { what, values, rows, dims }) }
 }
 
@@ -234,9 +280,9 @@ pub fn by_cameras(
     let dims = 2 * query.dims;
     let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
     let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
-    Ok(camera_pairs(&query.labels, &gallery.labels, threads, &|at, row| {
-        score(&joined[at * dims..(at + 1) * dims], &photos, row);
-    }))
+    let products = Products::new(&joined, &photos, dims);
+    let rough = rough_products(&products);
+    Ok(camera_pairs(&query.labels, &gallery.labels, threads, &rough, &products))
 }
 
 /// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera

@@ -116,7 +116,9 @@ function enlargeable(image) {
   };
   image.addEventListener("click", open);
   image.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") open();
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // the key would go on to the button that closes
+    open();
   });
 }
 dialog.addEventListener("click", (event) => {

@@ -15,6 +15,8 @@
   };
   const show = (text) => {
     const news = new DOMParser().parseFromString(text, "text/html");
+    // where the report is the one that is shown, its parts are not sent again
+    const alone = news.querySelector("[data-alone]") !== null;
     const there = new Map([...parts.children].map((part) => [part.dataset.part, part]));
     let before = null;
     for (const fresh of news.querySelectorAll("[data-part]")) {
@@ -36,8 +38,7 @@
       if (part.dataset.title) document.title = part.dataset.title;
       before = part;
     }
-    // where the report is the one that is shown, its parts are not sent again
-    if (news.querySelector("[data-alone]")) return;
+    if (alone) return;
     for (const [name, gone] of there) {
       shown.delete(name);
       gone.remove();

@@ -22,20 +22,24 @@ async function pictures() {
 
 // Text whose contrast with what lies under it is below 4.5 : 1 (WCAG AA).
 function contrast() {
+  // rgb(0 to 255) or, of a mixed colour, color(srgb 0 to 1)
   const channels = (colour) => {
-    const [r, g, b, opacity = 1] = colour.match(/[\d.]+/g).map(Number);
-    return { r, g, b, opacity };
+    const scale = colour.startsWith("color(") ? 255 : 1;
+    const [r, g, b, opacity = 1] = colour.match(/[\d.]+(?:e-?\d+)?/g).map(Number);
+    return { r: r * scale, g: g * scale, b: b * scale, opacity };
   };
   const luminance = ({ r, g, b }) => {
     const linear = (c) => ((c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
     return 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
   };
+  const over = (above, below) => {
+    const mixed = (channel) => above.opacity * above[channel] + (1 - above.opacity) * below[channel];
+    return { r: mixed("r"), g: mixed("g"), b: mixed("b"), opacity: 1 };
+  };
   const paper = (element) => {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = channels(getComputedStyle(at).backgroundColor);
-      if (colour.opacity > 0.5) return colour;
-    }
-    return { r: 255, g: 255, b: 255 };
+    if (!element) return { r: 255, g: 255, b: 255, opacity: 1 };
+    const colour = channels(getComputedStyle(element).backgroundColor);
+    return colour.opacity === 1 ? colour : over(colour, paper(element.parentElement));
   };
   const found = new Set();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::ReportError;
 use super::measure::Measure;
-use super::pairwise::{ALONE, Met, Pairwise, Side, judge, meet, refusal};
+use super::pairwise::{ALONE, Met, Pairwise, Side, is_diverged, judge, meet, refusal};
 use super::words::p_value;
 use crate::stats::{self, Decision, Interval};
 use crate::store::Db;
@@ -59,8 +59,16 @@ pub struct ArmAgainst {
     pub differ: Vec<String>,
     /// Pairs.
     pub pairs: usize,
+    /// Pairs of which one or both runs diverged.
+    pub diverged: usize,
     /// Mean paired difference, in the metric's own unit.
     pub raw_difference: Option<f64>,
+    /// Its 95 % t interval, unrounded.
+    pub raw_interval95: Option<[f64; 2]>,
+    /// Its 90 % t interval, unrounded.
+    pub raw_interval90: Option<[f64; 2]>,
+    /// The difference of each pair, by seed.
+    pub raw_pairs: Vec<f64>,
 }
 
 /// A mean over seeds.
@@ -148,12 +156,19 @@ fn arm_against(
         sentences: vec![format!("{reason}.")],
         differ: Vec::new(),
         pairs: 0,
+        diverged: 0,
         raw_difference: None,
+        raw_interval95: None,
+        raw_interval90: None,
+        raw_pairs: Vec::new(),
     })
 }
 
 fn judged(arm: String, here: Mean, there: Mean, measure: &Measure, told: Pairwise) -> ArmAgainst {
     let estimate = told.estimate.as_ref();
+    let bounds = |interval: Option<Interval>| interval.map(|i| [i.low, i.high]);
+    let counted = || told.pairs.iter().filter(|pair| pair.left_out.is_none());
+    let diverged = |seed| told.sides.iter().any(|side| is_diverged(side, seed));
     let (verdict, tone) = match told.verdict.map(|verdict| verdict.decision) {
         Some(Decision::Worse) => ("worse", "worse"),
         Some(Decision::Better) => ("better", "better"),
@@ -178,7 +193,11 @@ fn judged(arm: String, here: Mean, there: Mean, measure: &Measure, told: Pairwis
         tone,
         differ,
         pairs: estimate.map_or(0, |e| e.n),
+        diverged: counted().filter(|pair| diverged(pair.seed)).count(),
         raw_difference: estimate.map(|e| e.mean),
+        raw_interval95: bounds(estimate.and_then(|e| e.t95)),
+        raw_interval90: bounds(estimate.and_then(|e| e.t90)),
+        raw_pairs: counted().filter_map(|pair| Some(pair.other? - pair.one?)).collect(),
         sentences: told.sentences.into_iter().filter(|sentence| sentence != ALONE).collect(),
     }
 }

@@ -4,12 +4,12 @@
 
 mod pairs;
 
-pub use pairs::{Met, Pair, Side, meet, refusal};
+pub use pairs::{Met, Pair, Side, is_diverged, meet, refusal};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pairs::{is_diverged, uid};
+use pairs::uid;
 
 use super::ReportError;
 use super::compare::{Compared, SeedValue};

@@ -188,6 +188,14 @@ fn a_study_beside_another_pairs_arms_of_one_name() {
     assert_eq!((arm.verdict.as_str(), arm.tone), ("worse", "worse"));
     assert!(arm.sentences[0].starts_with("`t/full` is worse than `s/full` by 3.1 points"));
     assert!(arm.sentences.iter().all(|sentence| sentence != ALONE), "the section says it once");
+    let pairs: Vec<i64> = arm.raw_pairs.iter().map(|d| (d * 1000.0).round() as i64).collect();
+    assert_eq!(pairs, [-30, -33, -30]);
+    let [low, high] = arm.raw_interval95.unwrap();
+    assert!(low < arm.raw_difference.unwrap() && arm.raw_difference.unwrap() < high);
+    let out = lab.root().join("report");
+    crate::report::write(&Db::file(lab.root()), "t", Some("s"), &out, false).unwrap();
+    let chart = std::fs::read_to_string(out.join("figures/against.svg")).unwrap();
+    assert!(chart.contains("worse than s") && chart.contains(">full<"), "{chart}");
     let itself = against(&mut db, "s", "s", false).unwrap_err().to_string();
     assert!(itself.contains("beside itself"), "{itself}");
     assert!(against(&mut db, "s", "x", false).unwrap_err().to_string().contains("`s`"));
@@ -208,4 +216,5 @@ fn arms_on_other_data_stand_side_by_side_and_are_not_compared() {
     assert!(page.contains("not compared") && page.contains(">52.0<") && page.contains(">62.0<"));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["against"]["arms"][0]["raw_difference"], serde_json::Value::Null);
+    assert!(!out.join("figures/against.svg").exists(), "no pair, no chart");
 }

@@ -2,10 +2,12 @@
 //! for those who cannot see them. Drawing itself is `figures`.
 
 mod designs;
+mod forests;
 mod fronts;
 mod many;
 
 pub use designs::FRACTION;
+pub use forests::beside;
 
 use std::collections::BTreeMap;
 
@@ -15,12 +17,11 @@ use super::ReportError;
 use super::compare::Compared;
 use super::figures::canvas::Marker;
 use super::figures::curves::{self, Curves, Line};
-use super::figures::forest::{self, Forest, Row};
 use super::figures::{DARK, LIGHT, Picture, Stroke, Theme, theme};
 use super::frames::{Curve, Frames};
 use super::front::Several;
 use super::measure::{Measure, count};
-use super::view::{ArmView, tone};
+use super::view::ArmView;
 use crate::store::rows::StudyData;
 
 /// One rendering of a chart.
@@ -50,6 +51,8 @@ pub struct Image {
 pub enum Place {
     /// The forest chart.
     Differences,
+    /// The forest chart of two studies.
+    Against,
     /// The primary metric.
     Primary,
     /// A loss.
@@ -118,7 +121,7 @@ pub fn draw_all(
     let muted = strokes.iter().filter(|s| **s == Stroke::Background).count();
     let mut figures = Vec::new();
     if arms.iter().any(|a| a.pairs.is_some()) {
-        figures.push(differences(data, arms, views, primary)?);
+        figures.push(forests::differences(data, arms, views, primary)?);
     }
     figures.extend(designs::draw(data, arms, primary)?);
     figures.extend(many::draw(data, arms, primary)?);
@@ -270,69 +273,6 @@ fn curve_alt(data: &StudyData, measure: &Measure, of: &[Curve]) -> String {
         _ => String::new(),
     };
     format!("{} during training, {}{range}.", measure.heading(), count(ends.len(), "arm"))
-}
-
-fn differences(
-    data: &StudyData,
-    arms: &[Compared],
-    views: &[ArmView],
-    primary: &Measure,
-) -> Result<Figure, ReportError> {
-    let scaled = |v: f64| v * primary.scale;
-    let span = |i: Option<crate::stats::Interval>| i.map(|i| (scaled(i.low), scaled(i.high)));
-    let rows: Vec<Row> = arms
-        .iter()
-        .zip(views)
-        .filter(|(arm, _)| !arm.is_baseline)
-        .map(|(arm, view)| {
-            let pairs = arm.pairs.as_ref();
-            let note = &view.verdict_note;
-            let interval = match view.difference_interval.as_str() {
-                "" => String::new(),
-                text => format!("  [{text}]"),
-            };
-            Row {
-                label: view.name.clone(),
-                centre: pairs.map(|p| scaled(p.mean)),
-                wide: pairs.and_then(|p| span(p.t95)),
-                narrow: pairs.and_then(|p| span(p.t90)),
-                seeds: arm.differences.iter().copied().map(scaled).collect(),
-                tone: tone(arm),
-                diverged: arm.diverged() > 0,
-                numbers: format!("{}{interval}", view.difference),
-                verdict: if note.is_empty() {
-                    view.verdict.clone()
-                } else {
-                    format!("{}, {note}", view.verdict)
-                },
-            }
-        })
-        .collect();
-    let unit = primary.difference_unit();
-    let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
-    let base = &data.study.baseline;
-    let sides = if primary.higher == Some(false) {
-        (format!("\u{2190} better than {base}"), format!("worse than {base} \u{2192}"))
-    } else {
-        (format!("\u{2190} worse than {base}"), format!("better than {base} \u{2192}"))
-    };
-    let chart = Forest {
-        axis: format!("difference in {} to {base}{unit}", primary.title()),
-        sides,
-        band: scaled(data.study.equal_within),
-        rows,
-    };
-    let images =
-        renderings("differences", &[(WIDE, 0, false), (PHONE, 0, true)], |theme, width, _| {
-            forest::draw(&chart, theme, width)
-        })?;
-    let told: Vec<String> = views
-        .iter()
-        .filter(|v| !v.is_baseline)
-        .map(|v| format!("{} {} {}", v.name, v.difference, v.verdict))
-        .collect();
-    let alt = format!("Differences in {} to {base}: {}.", primary.heading(), told.join("; "));
-    Ok(Figure { place: Place::Differences, title: "Differences".to_owned(), alt, images })
 }
 
 fn renderings(

@@ -132,9 +132,10 @@ fn dash(arm: &ArmView) -> Markup {
     html! { span.none title=[arm.is_baseline.then_some("baseline")] { "\u{2013}" } }
 }
 
-fn differences(report: &Report) -> Markup {
+/// A forest chart and how it is read.
+fn forest(report: &Report, place: Place) -> Markup {
     html! {
-        @for figure in of(report, Place::Differences) {
+        @for figure in of(report, place) {
             figure.wide {
                 (chart(figure))
                 figcaption {
@@ -143,6 +144,12 @@ fn differences(report: &Report) -> Markup {
                 }
             }
         }
+    }
+}
+
+fn differences(report: &Report) -> Markup {
+    html! {
+        (forest(report, Place::Differences))
         ul.verdicts {
             @for arm in report.arms.iter().filter(|a| !a.is_baseline) {
                 li class=(arm.tone) { (prose(&arm.sentence)) }

@@ -199,6 +199,14 @@ fn the_answer_says_what_is_decided_before_what_is_not() {
         assert!(answer[0].contains(word), "{word}: {answer:?}");
     }
     assert_eq!(answer[1], "No comparison is left undecided.");
+    // what was declared leads, however small
+    let size = |arm: &super::view::ArmView| arm.raw.difference.unwrap().abs();
+    let worse = report.arms.iter().filter(|a| a.tone == "worse");
+    let least = worse.min_by(|a, b| size(a).total_cmp(&size(b))).unwrap().name.clone();
+    data.study.confirm = vec![least.clone()];
+    let answer = build(&data).unwrap().answer;
+    assert!(answer[0].contains(&format!("worse (`{least}` ")), "{answer:?}");
+    assert!(answer[0].contains(", declared in advance; "), "{answer:?}");
 }
 
 #[test]

@@ -143,7 +143,8 @@ impl Speaker<'_> {
         let group = |wanted: Decision| -> Vec<&Compared> {
             let of = |a: &&Compared| a.verdict.is_some_and(|v| v.decision == wanted);
             let mut group: Vec<&Compared> = decided.iter().copied().filter(of).collect();
-            group.sort_by(|a, b| size(b).total_cmp(&size(a)));
+            // what was declared in advance first: it is the answer that the study was made for
+            group.sort_by(|a, b| b.in_family.cmp(&a.in_family).then(size(b).total_cmp(&size(a))));
             group
         };
         let mut parts = Vec::new();
@@ -193,7 +194,9 @@ impl Speaker<'_> {
                         ),
                         _ => String::new(),
                     };
-                    format!("{} {}{interval}{runs}", self.name(arm), self.signed(pairs.mean))
+                    let declared = if arm.in_family { ", declared in advance" } else { "" };
+                    let difference = self.signed(pairs.mean);
+                    format!("{} {difference}{interval}{declared}{runs}", self.name(arm))
                 }
                 _ => self.name(arm),
             })

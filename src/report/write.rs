@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::against::against as beside;
+use super::measure::Measure;
 use super::view::{Report, build};
-use super::{ReportError, page, tables};
+use super::{ReportError, page, plots, tables};
 use crate::store::Db;
 use crate::store::read::CHANGES;
 use crate::store::rows::StudyData;
@@ -24,8 +25,14 @@ pub fn write(
 ) -> Result<PathBuf, ReportError> {
     let mut db = Db::open_read(db)?;
     let data = rows(&mut db, study, archived)?;
-    let against = against.map(|other| beside(&mut db, study, other, archived)).transpose()?;
-    write_report(&Report { against, ..build(&data)? }, out)
+    let mut report = build(&data)?;
+    if let Some(other) = against {
+        let told = beside(&mut db, study, other, archived)?;
+        let measure = Measure::of(&data.study.primary, &data.defs);
+        report.figures.extend(plots::beside(&told, &measure, data.study.equal_within)?);
+        report.against = Some(told);
+    }
+    write_report(&report, out)
 }
 
 /// The rows of a study; without those of archived runs, unless they are asked for.

@@ -4,7 +4,9 @@ use maud::{Markup, html};
 
 use super::super::against::{Against, ArmAgainst, Mean};
 use super::super::page::prose;
+use super::super::plots::Place;
 use super::super::view::Report;
+use super::forest;
 
 /// The arms of both studies, what is decided, and which settings differ.
 pub fn section(report: &Report) -> Markup {
@@ -18,6 +20,7 @@ pub fn section(report: &Report) -> Markup {
             }
         }
         @if against.arms.is_empty() { p { "No arm of the one has the name of an arm of the other." } } @else { (table(against)) }
+        (forest(report, Place::Against))
         ul.verdicts {
             @for arm in &against.arms {
                 li class=(arm.tone) {

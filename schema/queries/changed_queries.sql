@@ -5,7 +5,8 @@ WITH finished AS (
     FROM cell
     JOIN run ON run.uid = cell.run_uid AND run.state = 'done'
     JOIN run_number ON run_number.uid = run.uid
-    WHERE :study IS NULL OR cell.study = :study
+    WHERE (:study IS NULL OR cell.study = :study)
+      AND (cell.study, cell.arm, cell.seed) NOT IN (SELECT study, arm, seed FROM runs WHERE archived)
 )
 SELECT own.study, own.arm, mine.query, count(*) AS seeds, avg(theirs.ap) AS baseline_ap,
        avg(mine.ap) AS ap, avg(mine.ap - theirs.ap) AS difference

@@ -11,7 +11,8 @@ SELECT study, arm, count(DISTINCT seed) AS seeds,
        avg(value) FILTER (WHERE metric = 'frechet_teacher') AS frechet_teacher,
        avg(value) FILTER (WHERE metric = 'fid') AS fid
 FROM last_values
-WHERE :study IS NULL OR study = :study
+WHERE (:study IS NULL OR study = :study)
+  AND (study, arm, seed) NOT IN (SELECT study, arm, seed FROM runs WHERE archived)
 GROUP BY study, arm
 HAVING l1_ratio IS NOT NULL
 ORDER BY study, nearer DESC, psnr DESC

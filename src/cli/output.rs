@@ -1,8 +1,9 @@
 //! Data to standard output, talk to standard error, and what both look like.
 
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use unicode_width::UnicodeWidthStr;
 
 /// Writes data. A reader that has seen enough (`| head`) is no error.
 pub fn data(text: &str) -> anyhow::Result<()> {
@@ -19,24 +20,41 @@ pub fn talk(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A plain table: columns named in `right` stand to the right.
+/// A plain table, one line a row: columns named in `right` stand to the right. Line ends and control
+/// characters become spaces, so that no text of a study can move a terminal's cursor.
 pub fn table(columns: &[&str], right: &[&str], rows: &[Vec<String>]) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(columns);
-    for row in rows {
-        table.add_row(row);
-    }
-    for (index, name) in columns.iter().enumerate() {
-        if let Some(column) = table.column_mut(index) {
-            column.set_padding((0, 2));
-            if right.contains(name) {
-                column.set_cell_alignment(CellAlignment::Right);
-            }
+    let header: Vec<Cow<'_, str>> = columns.iter().map(|name| in_a_line(name)).collect();
+    let rows = rows.iter().map(|row| row.iter().map(|cell| in_a_line(cell)).collect());
+    let lines: Vec<Vec<Cow<'_, str>>> = std::iter::once(header).chain(rows).collect();
+    let mut widths = vec![0; columns.len()];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.width().max(*width);
         }
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-    lines.join("\n") + "\n"
+    let is_right: Vec<bool> = columns.iter().map(|name| right.contains(name)).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let start = text.len();
+        for ((cell, width), is_right) in line.iter().zip(&widths).zip(&is_right) {
+            let (room, gap) = (width - cell.width(), 2);
+            let (before, after) = if *is_right { (room, gap) } else { (0, room + gap) };
+            text.extend(std::iter::repeat_n(' ', before));
+            text.push_str(cell);
+            text.extend(std::iter::repeat_n(' ', after));
+        }
+        text.truncate(start + text[start..].trim_end().len());
+        text.push('\n');
+    }
+    text
+}
+
+fn in_a_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, " "))
+    } else {
+        Cow::Borrowed(text)
+    }
 }
 
 /// The first line of a text that may be long.
@@ -52,5 +70,14 @@ mod tests {
     fn columns_line_up_without_trailing_space() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["bbb".to_owned(), "20".to_owned()]];
         assert_eq!(table(&["arm", "n"], &["n"], &rows), "arm   n\na     1\nbbb  20\n");
+        assert_eq!(table(&["arm", "n"], &["n"], &[]), "arm  n\n");
+    }
+
+    #[test]
+    fn a_row_is_a_line_whatever_its_text() {
+        let rows = [vec!["\u{1b}[2Ja\r\nb".to_owned(), "x".to_owned()]];
+        assert_eq!(table(&["arm", "y"], &[], &rows), "arm       y\n [2Ja  b  x\n");
+        let wide = [vec!["\u{732b}".to_owned(), "1".to_owned()], vec!["cat".into(), "2".into()]];
+        assert_eq!(table(&["a", "n"], &[], &wide), "a    n\n\u{732b}   1\ncat  2\n");
     }
 }

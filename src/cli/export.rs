@@ -10,7 +10,8 @@ use crate::store::export::export;
 #[command(after_help = "\
 Writes runs, final, curves, queries and settings (.parquet and .csv), study.yaml, specs/, tensorboard/.
 In curves, values that are not finite are empty and spelled in `nonfinite`. results.db holds this study
-alone: whoever gets the folder can report and query it, `dgnet --runs DIR report STUDY`.
+alone, with the pictures that its report shows: whoever gets the folder can report and query it,
+`dgnet --runs DIR report STUDY`.
 
 Examples:
   dgnet export ablations --to /tmp/ablations

@@ -1,5 +1,5 @@
 //! A study as a database of its own: all that its report and questions about it need, without the studies
-//! and runs beside it.
+//! and runs beside it, and without pictures that the report does not show: they stay in the run folders.
 
 use std::path::Path;
 
@@ -19,7 +19,18 @@ const ROWS: [(&str, &str); 15] = [
     ("metric", "run IN (SELECT id FROM main.run_number)"),
     ("query_result", "run IN (SELECT id FROM main.run_number)"),
     ("camera_pair", "run IN (SELECT id FROM main.run_number)"),
-    ("artifact", "run IN (SELECT id FROM main.run_number)"),
+    // of every arm and kind the first seed's, which are those that a report shows
+    (
+        "artifact",
+        "(run, kind) IN (
+            SELECT run, kind FROM (
+                SELECT artifact.run, artifact.kind, min(cell.seed)
+                FROM main.cell
+                JOIN main.run_number ON run_number.uid = cell.run_uid
+                JOIN whole.artifact ON artifact.run = run_number.id
+                WHERE cell.run_uid NOT IN (SELECT name FROM whole.mark WHERE kind = 'run' AND archived_at IS NOT NULL)
+                GROUP BY cell.arm, artifact.kind))",
+    ),
     ("event", "run IN (SELECT id FROM main.run_number)"),
     ("run_stage", "run_uid IN (SELECT uid FROM main.run)"),
     ("stage", "(kind, key) IN (SELECT kind, key FROM main.run_stage)"),

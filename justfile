@@ -61,9 +61,13 @@ lint: _libtorch _cargo
     cargo clippy --locked --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --lib
 
-# Measure speed; appends to benches/results/
+# Measure speed, beside what just bench-peers installed; appends to benches/results/
 bench *ARGS: setup
     benches/bench.sh "$@"
+
+# Get what `just bench` compares with into .peer/: PyTorch, torchvision, TensorBoard, MLflow (5 GB)
+bench-peers: peer-setup
+    @"${DGNET_PEER_PYTHON:-.peer/bin/python}" -m pip install --quiet torch==2.11.0 torchvision tensorboard mlflow
 
 # Compare the training step with the peer in PyTorch, over drawn settings: just peer --seed 2 (benches/peer/README.md)
 peer *ARGS: peer-setup _libtorch _cargo
@@ -100,17 +104,23 @@ ci: lint && test
     {{ dgnet }} schema --check schema/study.schema.json
     {{ dgnet }} schema --database --check schema/README.md
     if [ -x /usr/sbin/slurmctld ]; then {{ just_executable() }} test-slurm; else echo "no Slurm here: test-slurm is left out" >&2; fi
+    if command -v chromedriver >/dev/null && command -v chromium >/dev/null; then {{ just_executable() }} test-browser; else echo "no chromium and chromedriver here: test-browser is left out" >&2; fi
 
 # Remove what was built (not libtorch, not results)
 clean:
     cargo clean
 
-# Remake the committed sample from the results of experiments/ablations.yaml (the picture needs chromium)
+# Remake reports/sample/ from its committed export, results.db (the picture needs chromium)
 sample: setup
-    {{ dgnet }} report ablations.yaml
-    cp reports/ablations/table.csv reports/ablations/table.md reports/sample/
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cp reports/sample/results.db "$folder/"
+    {{ dgnet }} --runs "$folder" report components --out "$folder/report"
+    cp "$folder"/report/{index.html,table.csv,table.md} reports/sample/
     chromium --headless --no-sandbox --hide-scrollbars --window-size=1180,1500 \
-        --screenshot=reports/sample/report.png "file://$PWD/reports/ablations/index.html"
+        --screenshot=reports/sample/report.png "file://$folder/report/index.html"
 
 _libtorch:
     @python3 .setup/libtorch.py

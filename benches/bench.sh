@@ -1,20 +1,51 @@
 #!/usr/bin/env bash
-# Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv.
-#   just bench [PART...]     parts: start plan rerun step draw check report large store engine   (default: all that need no finished study)
+# Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv. Where a peer
+# does the same work and `just bench-peers` has installed it, it is measured in the same run, and a table with the
+# ratios comes last.
+#   just bench [PART...]     parts: start plan draw check step paper load rank rerun report large store engine
+#                            (default: start plan draw check step load rank)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
 out=benches/results/bench.csv
 mkdir -p benches/results
-[ -f "$out" ] || echo "date,commit,processor,cores,part,what,median,unit" >"$out"
+[ -f "$out" ] || echo "date,commit,processor,cores,part,what,who,median,unit" >"$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+: >"$work/rows"
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
 
-note() { # part what median unit
-    printf '%-8s %-58s %10s %s\n' "$1" "$2" "$3" "$4"
-    echo "$(date -u +%F),$commit,${processor:-unknown},$(nproc),$1,$2,$3,$4" >>"$out"
+note() { # part what median unit [who]
+    printf '%-8s %-52s %-22s %10s %s\n' "$1" "$2" "${5:-dgnet}" "$3" "$4"
+    echo "$(date -u +%F),$commit,${processor:-unknown},$(nproc),$1,$2,${5:-dgnet},$3,$4" | tee -a "$work/rows" >>"$out"
+}
+# the ratio of every peer's figure to ours, whatever is better: seconds should be small, values/s large
+ratios() {
+    awk -F, '$7 == "dgnet" {ours[$5 FS $6] = $8}
+        $7 != "dgnet" && ($5 FS $6) in ours && $8 > 0 {
+            if (!told++) printf "\n%-52s %10s %-22s %10s %-9s %s\n", "work", "dgnet", "peer", "", "unit", "dgnet / peer"
+            printf "%-52s %10s %-22s %10s %-9s %.3f\n", $6, ours[$5 FS $6], $7, $8, $9, ours[$5 FS $6] / $8
+        }' "$work/rows"
+}
+peer_python="${DGNET_PEER_PYTHON:-.peer/bin/python}"
+has_peers() {
+    "$peer_python" -c 'import torch, torchvision, mlflow' 2>/dev/null && return
+    echo "no peers are installed (just bench-peers): they are left out" >&2
+    return 1
+}
+peers() { # part arguments of speed.py
+    local part=$1 what who value unit
+    shift
+    has_peers || return 0
+    while IFS=, read -r what who value unit; do note "$part" "$what" "$value" "$unit" "$who"; done \
+        < <("$peer_python" benches/peer/speed.py "$@" 2>"$work/peer.log" || cat "$work/peer.log" >&2)
+}
+speed() { # part arguments of speed.rs
+    local part=$1 what value unit
+    shift
+    while IFS=, read -r what value unit; do note "$part" "$what" "$value" "$unit"; done \
+        < <(cargo test --quiet --locked --workspace --bench speed -- "$@" 2>"$work/speed.log" || cat "$work/speed.log" >&2)
 }
 median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 ms() { # times COMMAND: median wall time in ms
@@ -26,8 +57,29 @@ ms() { # times COMMAND: median wall time in ms
         echo $((($(date +%s%N) - began) / 1000000))
     done | median
 }
+seconds() { awk "BEGIN {print $(ms "$@") / 1000}"; }
 
-start() { note start "dgnet --help" "$(ms 20 $dgnet --help)" ms; }
+start() {
+    note start "dgnet --help" "$(ms 20 $dgnet --help)" ms
+    # a run of one step that finds its few photos and its teacher made, with all that a run leaves
+    local set=("${quick[@]}" --set train.steps=1 --set train.decay_at=[] --set loss.ramp_start=0 --set data.drawn.ids=24
+        --set data.drawn.test_share=0.2)
+    first_step() { rm -rf "$work"/start/{ablations,.stages/{prefix,training,evaluation,pictures}} && $dgnet --runs "$work/start" run ablations.yaml --arm full --seed 1 "${set[@]}"; }
+    first_step >/dev/null 2>&1
+    note start "a process that takes one step" "$(seconds 5 first_step)" s
+    peers start start benches/peer/sizes/small.json
+}
+load() {
+    # photos of Market-1501's size
+    $dgnet data draw --out "$work/market" --ids 160 --cameras 4 --seed 1 --height 128 --width 64 >/dev/null 2>&1
+    speed load load "$work/market"
+    peers load load "$work/market"
+}
+rank() {
+    speed rank rank
+    peers rank rank
+    speed rank rank-large
+}
 draw_anew() {
     rm -rf "$work/fresh"
     $dgnet data draw --out "$work/fresh" --ids 160 --cameras 4 --seed 1
@@ -63,23 +115,52 @@ for arm in range(20):
             db.execute(steps + " insert into metric select ?, ?, t, (t * ? + ? * 7919) % 1009 / 1009.0, null from steps", (number, name, k + 2, number))
 db.commit()
 EOF
-    note large "report of 500 runs x 10 metrics x 10,000 steps" "$(ms 1 $dgnet --runs "$work/large" report large --out "$work/large-report")" ms
+    note large "report of 500 runs x 10 metrics x 10000 steps" "$(ms 1 $dgnet --runs "$work/large" report large --out "$work/large-report")" ms
     note large "its memory" "$(memory $dgnet --runs "$work/large" report large --out "$work/large-report")" MB
 }
+quick=(--set eval.swap_pairs=0 --set pictures.grid=0 --set teacher.epochs=1 --set teacher.decay_epoch=1 --set train.log_every=1)
+# median seconds of a run's steps, those with every loss on
+step_seconds() {
+    $dgnet --runs "$1" query "select value from curves where metric = 'step_seconds' and step > $2 order by value
+        limit 1 offset (select count(*) / 2 from curves where metric = 'step_seconds' and step > $2)" --format csv | tail -n 1
+}
+peer_step() { # part what size arguments of step_time.py
+    local part=$1 what=$2 size=$3
+    shift 3
+    has_peers || return 0
+    "$peer_python" benches/peer/step_time.py "benches/peer/sizes/$size.json" "$@" >"$work/step.csv"
+    note "$part" "$what" "$(tail -n 1 "$work/step.csv" | cut -d, -f6)" s PyTorch
+}
 step() {
-    # two runs side by side with one thread each, against one run with two threads: steps a second in all
-    local one two
-    local set=(--set train.steps=120 --set loss.ramp_start=20 --set loss.ramp_steps=4 --set eval.swap_pairs=0
-        --set pictures.grid=0 --set teacher.epochs=1 --set train.log_every=10)
-    rate() { $dgnet --runs "$1" query "select 1 / avg(value) from curves where metric = 'step_seconds' and step > 30" --format csv | tail -n 1; }
-    $dgnet --runs "$work/a" run ablations.yaml --arm full --seed 1 "${set[@]}" >/dev/null 2>&1 &
-    $dgnet --runs "$work/b" run ablations.yaml --arm full --seed 2 "${set[@]}" >/dev/null 2>&1
+    # the small recipe, one thread; then two runs side by side with one thread each, against one run with two threads
+    local two set=("${quick[@]}" --set train.steps=60 --set loss.ramp_start=20 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
+        --set train.decay_at=[50])
+    one_run() { $dgnet --runs "$work/$1" run ablations.yaml --arm full --seed "$2" "${set[@]}" --set "train.threads=$3" >/dev/null 2>&1; }
+    one_run alone 1 1
+    note step "step of base/small.yaml of batch 8 on one thread" "$(step_seconds "$work/alone" 30)" s
+    peer_step step "step of base/small.yaml of batch 8 on one thread" small --batch 8 --classes 96 --threads 1
+    one_run a 1 1 &
+    one_run b 2 1
     wait
-    two=$(awk "BEGIN {print $(rate "$work/a") + $(rate "$work/b")}")
-    $dgnet --runs "$work/c" run ablations.yaml --arm full --seed 1 "${set[@]}" --set train.threads=2 >/dev/null 2>&1
-    one=$(rate "$work/c")
+    two=$(awk "BEGIN {print 1 / $(step_seconds "$work/a" 30) + 1 / $(step_seconds "$work/b" 30)}")
+    one_run c 1 2
     note step "two runs side by side with one thread each" "$two" steps/s
-    note step "one run of two threads" "$one" steps/s
+    note step "one run of two threads" "$(awk "BEGIN {print 1 / $(step_seconds "$work/c" 30)}")" steps/s
+}
+paper() {
+    # the paper's size: 256x128, ResNet-50 trained and ResNet-50 teaching, batch 2, two threads
+    cat >"$work/paper.yaml" <<YAML
+study: paper
+extends: $PWD/experiments/base/paper.yaml
+data: { drawn: { ids: 24, cameras: 4, height: 128, width: 64 } }
+train: { steps: 8, batch: 2, decay_at: [], threads: 2 }
+teacher: { batch: 4 }
+loss: { ramp_start: 0, ramp_steps: 1, ramp_steps_code: 1 }
+arms: { full: {} }
+YAML
+    $dgnet --runs "$work/paper" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" >/dev/null 2>&1
+    note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper" 3)" s
+    peer_step paper "step of base/paper.yaml of batch 2 on two threads" paper --batch 2 --classes 14 --threads 2 --repeat 5
 }
 plan() {
     # a grid of 100,000 runs, over an empty runs folder: 10,000 arms with 10 seeds, and 100,000 arms with one
@@ -110,6 +191,7 @@ store() {
     tests=$(cargo test --locked --workspace --lib --no-run 2>&1 | sed -n 's/.*unittests src\/lib.rs (\(.*\)).*/\1/p')
     DGNET_BENCH="$work" "$tests" --ignored --exact store::ingest::figures::figures >/dev/null
     while IFS=, read -r what value unit; do note store "$what" "$value" "$unit"; done <"$work/figures.csv"
+    peers store log
     note store "dgnet runs over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs)" ms
     note store "dgnet runs --where over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs --where 'mAP>0.4')" ms
     note store "report of a study of 10000 runs" "$(ms 1 $dgnet --runs "$work/crowd" report crowd --out "$work/report")" ms
@@ -143,8 +225,8 @@ YAML
     one="$many/bin/dgnet --runs $many/runs sweep $many/many.yaml --no-report"
     began=$(date +%s%N)
     $one >/dev/null 2>&1
-    note engine "sweep of 1000 runs that do nothing, for each" "$(awk "BEGIN {print ($(date +%s%N) - $began) / 1e9}")" ms
-    note engine "the same sweep, all done" "$(ms 3 $one)" ms
+    note engine "sweep of 1000 runs that do nothing: each" "$(awk "BEGIN {print ($(date +%s%N) - $began) / 1e9}")" ms
+    note engine "the same sweep all done" "$(ms 3 $one)" ms
     # ten curves of a thousand points in each of them
     for folder in "$many"/runs/many/*/seed-*; do
         awk -v seed="${#folder}$RANDOM" 'BEGIN {
@@ -162,10 +244,11 @@ YAML
 }
 
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step)
+[ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step load rank)
 for part in "${parts[@]}"; do
     case $part in
-    start | plan | draw | check | step | rerun | report | large | store | engine) "$part" ;;
+    start | plan | draw | check | step | paper | load | rank | rerun | report | large | store | engine) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done
+ratios

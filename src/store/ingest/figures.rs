@@ -89,7 +89,9 @@ fn crowd(root: &Path) {
 fn figures() {
     let Some(out) = std::env::var_os("DGNET_BENCH").map(std::path::PathBuf::from) else { return };
     let root = out.join("long");
+    let began = Instant::now();
     let run = long_run(&root);
+    let written = began.elapsed().as_secs_f64();
     let mut writer = Writer::open(&root).unwrap().unwrap();
     let began = Instant::now();
     let lines = writer.tail(&run).unwrap().lines;
@@ -107,7 +109,9 @@ fn figures() {
     let mut line = |what: &str, value: f64, unit: &str| {
         let _ = writeln!(told, "{what},{value:.1},{unit}");
     };
+    line("values into a run folder", values / written, "values/s");
     line("values into SQLite from a run folder", values / seconds, "values/s");
+    line("values logged and readable by queries", values / (written + seconds), "values/s");
     line("database", bytes / values, "bytes/value");
     line("series of 100000 points read and binned to 125", series, "ms");
     let crowded = out.join("crowd");

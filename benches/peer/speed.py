@@ -1,0 +1,175 @@
+"""What users would pick instead of dgnet's parts, timed: lines of `what,who,median,unit` for benches/bench.sh.
+
+    python speed.py load FOLDER        torchvision's transforms behind a DataLoader of two workers
+    python speed.py rank               NumPy: products, a full sort of each row, precision by precision
+    python speed.py log                TensorBoard's writer; MLflow into SQLite, in batches
+    python speed.py start SETTINGS     a process that imports torch, builds the networks, takes one step
+
+Each does what its documentation shows, without tricks that a user would not know.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def median(times: int, work: Callable[[], object]) -> float:
+    """Median wall time in seconds."""
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def tell(what: str, who: str, value: float, unit: str) -> None:
+    """One line for the table."""
+    print(f"{what},{who},{value:.4g},{unit}", flush=True)
+
+
+def load(folder: Path) -> None:
+    """An epoch over the training photos of a Market-1501 layout, one photo at a time as re-ID code does it."""
+    import torch
+    from PIL import Image
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms
+    from torchvision.transforms import InterpolationMode
+
+    class Photos(Dataset):
+        def __init__(self, photos: list[Path]) -> None:
+            self.photos = photos
+            self.transform = transforms.Compose(
+                [
+                    transforms.Resize((256, 128), interpolation=InterpolationMode.BICUBIC),
+                    transforms.RandomHorizontalFlip(),
+                    transforms.Pad(10, padding_mode="edge"),
+                    transforms.RandomCrop((256, 128)),
+                    transforms.ToTensor(),
+                    transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+                ]
+            )
+
+        def __len__(self) -> int:
+            return len(self.photos)
+
+        def __getitem__(self, at: int) -> torch.Tensor:
+            with Image.open(self.photos[at]) as photo:
+                return self.transform(photo.convert("RGB"))
+
+    photos = sorted((folder / "bounding_box_train").glob("*.jpg"))
+    loader = DataLoader(Photos(photos), batch_size=32, num_workers=2)
+    seconds = median(3, lambda: [batch.shape for batch in loader])
+    tell("photos of a first epoch: all of it", "torchvision", len(photos) / seconds, "images/s")
+
+
+def rank() -> None:
+    """Market-1501's sizes, as the evaluation scripts of the field do it: argsort, then a loop over the hits."""
+    import numpy as np
+
+    queries, gallery, dims, people = 3368, 19732, 1024, 750
+    draw = np.random.default_rng(1)
+    centres = draw.uniform(-1, 1, (people + 1, dims)).astype(np.float32)
+
+    def features(person: "np.ndarray") -> "np.ndarray":
+        rows = centres[person] + 1.5 * draw.uniform(-1, 1, (len(person), dims)).astype(np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    at = np.arange(gallery)
+    person = np.where(at < 13115, at % people + 1, np.where(at < 13115 + 2798, 0, -1))
+    camera = at * 7 // people % 6 + 1
+    own_person, own_camera = at[:queries] % people + 1, camera[:queries]
+    one, other = features(own_person), features(np.maximum(person, 0))
+
+    def precision(query: int) -> float | None:
+        scores = other @ one[query]
+        order = np.argsort(scores)[::-1]
+        same = person[order] == own_person[query]
+        kept = ~((person[order] == -1) | (same & (camera[order] == own_camera[query])))
+        hits = np.flatnonzero(same[kept])
+        if len(hits) == 0:
+            return None
+        total = 0.0
+        for k, rank in enumerate(hits):
+            before = k / rank if rank else 1.0
+            total += (before + (k + 1) / (rank + 1)) / 2
+        return total / len(hits)
+
+    seconds = median(1, lambda: [precision(query) for query in range(queries)])
+    tell(f"ranking {queries} x {gallery} x {dims}", "NumPy", seconds, "s")
+
+
+def log() -> None:
+    """Ten metrics at each step, as a training loop would write them."""
+    names = [f"loss_{k}" for k in range(10)]
+    what = "values logged and readable by queries"
+
+    with tempfile.TemporaryDirectory() as folder:
+        from torch.utils.tensorboard import SummaryWriter
+
+        def tensorboard(steps: int = 2000) -> None:
+            writer = SummaryWriter(f"{folder}/tensorboard")
+            for step in range(steps):
+                for k, name in enumerate(names):
+                    writer.add_scalar(name, 0.1 * k + step, step)
+            writer.close()
+
+        tell(what, "TensorBoard (event file)", 2000 * len(names) / median(3, tensorboard), "values/s")
+
+        os.chdir(folder)  # MLflow leaves its artifacts where it is called
+        import mlflow
+        from mlflow.entities import Metric
+
+        mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")
+        client = mlflow.MlflowClient()
+        experiment = client.create_experiment("bench")
+
+        def batches(steps: int = 1000) -> None:
+            run = client.create_run(experiment).info.run_id
+            for first in range(0, steps, 100):
+                values = [
+                    Metric(name, 0.1 * k + step, int(time.time() * 1000), step)
+                    for step in range(first, first + 100)
+                    for k, name in enumerate(names)
+                ]
+                client.log_batch(run, metrics=values)
+
+        batches(100)
+        tell(what, "MLflow batches of 1000", 1000 * len(names) / median(3, batches), "values/s")
+
+
+def start(settings: Path) -> None:
+    """A process of its own: imports, networks, one step."""
+    command = [sys.executable, __file__.replace("speed.py", "step_time.py"), str(settings)]
+    command += ["--classes", "19", "--repeat", "1", "--warm-up", "0"]
+    seconds = median(5, lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+    tell("a process that takes one step", "PyTorch", seconds, "s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    parts.add_parser("load").add_argument("folder", type=Path)
+    parts.add_parser("rank")
+    parts.add_parser("log")
+    parts.add_parser("start").add_argument("settings", type=Path)
+    arguments = parser.parse_args()
+    match arguments.part:
+        case "load":
+            load(arguments.folder)
+        case "rank":
+            rank()
+        case "log":
+            log()
+        case "start":
+            start(arguments.settings)
+
+
+if __name__ == "__main__":
+    main()

@@ -95,7 +95,7 @@ fn ranking(sizes: &Sizes, times: usize) {
             let mut noise = Rng::new(1, stream, at as u64);
             let mut centre = Rng::new(1, "centre", label.person.max(0) as u64);
             let row: Vec<f64> =
-                (0..DIMS).map(|_| centre.range(-1.0, 1.0) + 1.5 * noise.range(-1.0, 1.0)).collect();
+                (0..DIMS).map(|_| centre.range(-1.0, 1.0) + 4.0 * noise.range(-1.0, 1.0)).collect();
             let norm = row.iter().map(|value| value * value).sum::<f64>().sqrt();
             rows.extend(row.iter().map(|value| (value / norm) as f32));
         }

@@ -78,7 +78,7 @@ def rank() -> None:
     centres = draw.uniform(-1, 1, (people + 1, dims)).astype(np.float32)
 
     def features(person: "np.ndarray") -> "np.ndarray":
-        rows = centres[person] + 1.5 * draw.uniform(-1, 1, (len(person), dims)).astype(np.float32)
+        rows = centres[person] + 4 * draw.uniform(-1, 1, (len(person), dims)).astype(np.float32)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     at = np.arange(gallery)

@@ -28,15 +28,14 @@ pub fn augment(picture: &Rgb8, settings: &Augment, rng: &mut Rng) -> Vec<f32> {
         .map(|column| source(column, left, width))
         .map(|column| if flip { width - 1 - column } else { column })
         .collect();
-    let mut values = Vec::with_capacity(3 * height * width);
+    let mut values = vec![0.0; 3 * height * width];
     for (channel, levels) in pixels::levels().iter().enumerate() {
-        for row in 0..height {
-            let start = source(row, top, height) * width;
-            values.extend(
-                columns
-                    .iter()
-                    .map(|column| levels[usize::from(data[(start + column) * 3 + channel])]),
-            );
+        let rows = values[channel * height * width..].chunks_exact_mut(width.max(1)).take(height);
+        for (row, values) in rows.enumerate() {
+            let start = source(row, top, height) * width * 3 + channel;
+            for (value, column) in values.iter_mut().zip(&columns) {
+                *value = levels[usize::from(data[start + column * 3])];
+            }
         }
     }
     values

@@ -102,7 +102,11 @@ impl Images {
     /// `indices.len() * 3 * height * width`.
     #[must_use]
     pub fn normalised(&self, indices: &[usize]) -> Vec<f32> {
-        indices.iter().flat_map(|&index| pixels::normalise(&self.pictures[index])).collect()
+        let mut all = Vec::with_capacity(indices.len() * 3 * self.height * self.width);
+        for &index in indices {
+            all.extend(pixels::normalise(&self.pictures[index]));
+        }
+        all
     }
 
     /// Photos held.
@@ -348,13 +352,12 @@ impl Source {
 
     fn augmented(&self, photos: &[usize], stream: &str, step: u64) -> Vec<f32> {
         let stream = format!("augment.{stream}");
-        (self.first(step)..)
-            .zip(photos)
-            .flat_map(|(index, &photo)| {
-                let mut rng = Rng::new(self.seed, &stream, index);
-                augment(&self.images.pictures[photo], &self.augment, &mut rng)
-            })
-            .collect()
+        let mut all = Vec::with_capacity(photos.len() * 3 * self.images.height * self.images.width);
+        for (index, &photo) in (self.first(step)..).zip(photos) {
+            let mut rng = Rng::new(self.seed, &stream, index);
+            all.extend(augment(&self.images.pictures[photo], &self.augment, &mut rng));
+        }
+        all
     }
 
     fn erase(&self, pictures: &mut [f32], stream: &str, step: u64) {

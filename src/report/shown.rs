@@ -6,6 +6,13 @@ use super::page::embedded;
 use super::pictures::{ChangedQuery, PictureView, Quality};
 use super::view::Report;
 
+/// A caption as a sentence.
+fn sentence(caption: &str) -> String {
+    let mut letters = caption.trim_end_matches('.').chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).chain(['.']).collect()
+}
+
 /// Swap grids, and their quality in numbers.
 pub fn pictures(report: &Report) -> Markup {
     let first = report.pictures.first().map(|p| p.caption.as_str()).unwrap_or_default();
@@ -14,7 +21,7 @@ pub fn pictures(report: &Report) -> Markup {
         p.note {
             "Each picture combines the structure of its row (pose, position, scene) with the appearance of its column "
             "(clothes, colours, bags); the truth, where it can be rendered, stands beside. First seed of each arm."
-            @if same && !first.is_empty() { " " span dir="auto" { (first) } }
+            @if same && !first.is_empty() { " " span dir="auto" { (sentence(first)) } }
         }
         div.pictures {
             @for picture in &report.pictures {

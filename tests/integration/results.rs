@@ -1,5 +1,7 @@
 //! What people do with results: look at a run, compare arms, export, note, tag, archive, make room.
 
+use std::path::Path;
+
 use serde_json::Value as Json;
 
 use crate::support::{Place, TINY};
@@ -29,6 +31,19 @@ fn results_are_shown_compared_exported_noted_and_archived() {
     noted(&place);
     archived(&place);
     made_room(&place);
+}
+
+#[test]
+fn the_committed_sample_is_what_its_export_says() {
+    let place = Place::new();
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample");
+    std::fs::create_dir_all(place.runs()).unwrap();
+    std::fs::copy(sample.join("results.db"), place.runs().join("results.db")).unwrap();
+    place.succeed(&["report", "components", "--out", "made"]);
+    for name in ["table.csv", "table.md"] {
+        let read = |folder: &Path| std::fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(read(&place.path().join("made")), read(&sample), "`just sample` remakes {name}");
+    }
 }
 
 fn shown(place: &Place) {
@@ -127,6 +142,11 @@ fn archived(place: &Place) {
     place.succeed(&["archive", "teacher_only/2"]);
     assert_eq!(place.succeed(&["runs"]).lines().count(), 4);
     assert_eq!(place.succeed(&["runs", "--archived"]).lines().count(), 5);
+    for name in ["ranking", "cost"] {
+        let answer = place.succeed(&["query", "--name", name, "--format", "csv"]);
+        let arms = ["tiny,teacher_only,1,", "tiny,full,2,"];
+        assert!(arms.iter().all(|arm| answer.contains(arm)), "{name}: {answer}");
+    }
     place.succeed(&["report", "tiny"]);
     let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
     assert!(page.contains("1 run archived and left out"));

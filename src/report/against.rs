@@ -6,8 +6,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::ReportError;
+use super::figures::forest::Tone;
 use super::measure::Measure;
 use super::pairwise::{ALONE, Met, Pairwise, Side, is_diverged, judge, meet, refusal};
+use super::view;
 use super::words::p_value;
 use crate::stats::{self, Decision, Interval};
 use crate::store::Db;
@@ -59,6 +61,9 @@ pub struct ArmAgainst {
     pub differ: Vec<String>,
     /// Pairs.
     pub pairs: usize,
+    /// Tone of its mark in the chart.
+    #[serde(skip)]
+    pub mark: Tone,
     /// Pairs of which one or both runs diverged.
     pub diverged: usize,
     /// Mean paired difference, in the metric's own unit.
@@ -156,6 +161,7 @@ fn arm_against(
         sentences: vec![format!("{reason}.")],
         differ: Vec::new(),
         pairs: 0,
+        mark: view::tone(None),
         diverged: 0,
         raw_difference: None,
         raw_interval95: None,
@@ -193,6 +199,7 @@ fn judged(arm: String, here: Mean, there: Mean, measure: &Measure, told: Pairwis
         tone,
         differ,
         pairs: estimate.map_or(0, |e| e.n),
+        mark: view::tone(told.verdict),
         diverged: counted().filter(|pair| diverged(pair.seed)).count(),
         raw_difference: estimate.map(|e| e.mean),
         raw_interval95: bounds(estimate.and_then(|e| e.t95)),

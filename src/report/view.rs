@@ -20,7 +20,7 @@ use super::pictures::{self, ChangeView, PictureView, Quality, RankedView};
 use super::plots::{self, Figure, Legend};
 use super::published::{self, Reference};
 use super::words::{Speaker, divergence, p_value, verdict_word};
-use crate::stats::{self, Decision, Method};
+use crate::stats::{self, Decision, Method, Verdict};
 use crate::store::rows::StudyData;
 
 /// A whole report.
@@ -350,10 +350,10 @@ fn verdict_note(arm: &Compared) -> String {
     [divergence(arm), gaps, more, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-/// The tone of an arm's marks.
+/// The tone of the marks of a verdict.
 #[must_use]
-pub fn tone(arm: &Compared) -> Tone {
-    match arm.verdict.map(|v| v.decision) {
+pub fn tone(verdict: Option<Verdict>) -> Tone {
+    match verdict.map(|v| v.decision) {
         Some(Decision::Worse) => Tone::Worse,
         Some(Decision::Better) => Tone::Better,
         Some(Decision::NoDifference) => Tone::Same,
@@ -362,7 +362,7 @@ pub fn tone(arm: &Compared) -> Tone {
 }
 
 fn tone_name(arm: &Compared) -> &'static str {
-    match (arm.is_baseline, arm.verdict.is_some(), tone(arm)) {
+    match (arm.is_baseline, arm.verdict.is_some(), tone(arm.verdict)) {
         (true, ..) => "base",
         (_, false, _) => "none",
         (.., Tone::Worse) => "worse",

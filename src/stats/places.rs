@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ranking::{Label, is_match};
+use super::ranking::{Label, is_junk, is_match};
 
 /// A query's scores with the gallery.
 pub struct Row<'a> {
@@ -65,7 +65,7 @@ pub fn places<K: Ord>(
     let exact = |at: usize| comparable((row.exact)(at));
     let mut groups: BTreeMap<K, Group> = BTreeMap::new();
     for (at, label) in gallery.iter().enumerate() {
-        if is_match(query, *label) && label.camera != query.camera {
+        if is_match(query, *label) && !is_junk(query, *label) {
             let group = groups
                 .entry(key(*label))
                 .or_insert_with(|| Group { matches: Vec::new(), ahead: Vec::new() });
@@ -85,7 +85,7 @@ pub fn places<K: Ord>(
     let from = if margin.is_finite() { lowest - margin } else { f64::NEG_INFINITY };
     row.rough.at_least(from, &mut |at, near| {
         let label = gallery[at];
-        if label.person == -1 || is_match(query, label) {
+        if is_match(query, label) || is_junk(query, label) {
             return;
         }
         let Some(Group { matches, ahead }) = groups.get_mut(&key(label)) else { return };

@@ -108,13 +108,18 @@ pub fn is_match(query: Label, photo: Label) -> bool {
     photo.person == query.person && query.person > 0
 }
 
+/// Whether a gallery photo is left out for a query: label -1, or the query's person under its camera.
+#[must_use]
+pub fn is_junk(query: Label, photo: Label) -> bool {
+    photo.person == -1 || is_match(query, photo) && photo.camera == query.camera
+}
+
 /// The gallery without junk by descending score, as [`rank`] sees it: indices of photos.
 #[must_use]
 pub fn order(scores: &[f64], query: Label, gallery: &[Label]) -> Vec<usize> {
-    let junk =
-        |label: Label| label.person == -1 || is_match(query, label) && label.camera == query.camera;
     let score = |at: usize| comparable(scores[at]);
-    let mut order: Vec<usize> = (0..gallery.len()).filter(|&at| !junk(gallery[at])).collect();
+    let mut order: Vec<usize> =
+        (0..gallery.len()).filter(|&at| !is_junk(query, gallery[at])).collect();
     order.sort_by(|&left, &right| score(right).total_cmp(&score(left)));
     order
 }

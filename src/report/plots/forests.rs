@@ -4,7 +4,7 @@ use super::{Figure, PHONE, Place, WIDE, renderings};
 use crate::report::ReportError;
 use crate::report::against::Against;
 use crate::report::compare::Compared;
-use crate::report::figures::forest::{self, Forest, Row, Tone};
+use crate::report::figures::forest::{self, Forest, Row};
 use crate::report::measure::Measure;
 use crate::report::view::{ArmView, tone};
 use crate::stats::Interval;
@@ -32,7 +32,7 @@ pub fn differences(
                 wide: pairs.and_then(|p| span(p.t95)),
                 narrow: pairs.and_then(|p| span(p.t90)),
                 seeds: arm.differences.iter().copied().map(scaled).collect(),
-                tone: tone(arm),
+                tone: tone(arm.verdict),
                 diverged: arm.diverged() > 0,
                 numbers: with_interval(&view.difference, &view.difference_interval),
                 verdict: if note.is_empty() {
@@ -70,12 +70,7 @@ pub fn beside(
             wide: span(arm.raw_interval95),
             narrow: span(arm.raw_interval90),
             seeds: arm.raw_pairs.iter().copied().map(scaled).collect(),
-            tone: match arm.tone {
-                "worse" => Tone::Worse,
-                "better" => Tone::Better,
-                "same" => Tone::Same,
-                _ => Tone::Open,
-            },
+            tone: arm.mark,
             diverged: arm.diverged > 0,
             numbers: with_interval(&arm.difference, &arm.difference_interval),
             verdict: arm.verdict.clone(),

@@ -1,6 +1,6 @@
 "use strict";
 // What the reader chose. It outlives a part of the page that is replaced by a newer one.
-const chosen = { order: new Map(), words: new Map(), hidden: new Set() };
+const chosen = { order: new Map(), words: new Map(), hidden: new Set(), smooth: false };
 const nameOf = (table) => {
   const section = table.closest("section");
   return `${section.id} ${[...section.querySelectorAll("table")].indexOf(table)}`;
@@ -10,7 +10,10 @@ const made = (tag, properties) => Object.assign(document.createElement(tag), pro
 function enhance(root) {
   for (const table of root.querySelectorAll("table.sortable")) sortable(table);
   for (const table of root.querySelectorAll("table.arms")) filterable(table);
-  for (const legend of root.querySelectorAll("ul.legend")) selectable(legend);
+  for (const legend of root.querySelectorAll("ul.legend")) {
+    selectable(legend);
+    smoothable(legend);
+  }
   for (const image of root.querySelectorAll("figure img")) enlargeable(image);
   for (const figure of root.querySelectorAll("figure")) redraw(figure);
 }
@@ -67,7 +70,7 @@ function filterable(table) {
   filter();
 }
 
-// Charts: pictures, until an arm is hidden; then the drawing without it takes their place.
+// Charts: pictures, until an arm is hidden or curves are smoothed; then the drawing takes their place.
 function selectable(legend) {
   for (const item of legend.children) {
     const arm = item.textContent.trim();
@@ -84,6 +87,46 @@ function selectable(legend) {
   }
   legend.after(made("p", { className: "note on-screen", textContent: "A click on an arm hides it in these charts." }));
 }
+function smoothable(legend) {
+  const drawings = [...legend.closest("section").querySelectorAll("template")];
+  if (!drawings.some(({ content }) => longLines(content).length)) return;
+  const box = made("input", { type: "checkbox", checked: chosen.smooth });
+  box.addEventListener("change", () => {
+    chosen.smooth = box.checked;
+    redrawAll();
+  });
+  const label = made("label", { className: "note option on-screen" });
+  label.append(box, " Smooth the curves: means over a fifth of their length, less towards their ends. As measured they stay, faint.");
+  legend.after(label);
+}
+
+// Lines of enough points to be smoothed.
+const longLines = (root) => [...root.querySelectorAll("[data-arm] > polyline")].filter(({ points }) => points.length >= 8);
+
+// Each point becomes the mean of the line over as much before it as after it, so ends stay and nothing moves in time.
+function smoothed(points) {
+  const [first, last] = [points[0].x, points.at(-1).x];
+  const areas = [0]; // under the line, from its beginning to each point
+  for (let i = 1; i < points.length; i++)
+    areas.push(areas[i - 1] + ((points[i].x - points[i - 1].x) * (points[i].y + points[i - 1].y)) / 2);
+  const area = (x) => {
+    const i = Math.max(1, points.findIndex((point) => point.x >= x));
+    const [a, b] = [points[i - 1], points[i]];
+    const y = b.x > a.x ? a.y + ((b.y - a.y) * (x - a.x)) / (b.x - a.x) : b.y;
+    return areas[i - 1] + ((x - a.x) * (a.y + y)) / 2;
+  };
+  return points.map(({ x, y }) => {
+    const reach = Math.min((last - first) / 10, x - first, last - x);
+    return [x, reach > 0 ? (area(x + reach) - area(x - reach)) / (2 * reach) : y];
+  });
+}
+function smooth(line) {
+  const measured = line.cloneNode();
+  measured.setAttribute("stroke-opacity", 0.3);
+  line.before(measured);
+  line.setAttribute("points", smoothed([...line.points]).map(([x, y]) => `${x},${y.toFixed(2)}`).join(" "));
+}
+
 const narrow = matchMedia("screen and (max-width: 640px)");
 const redrawAll = () => document.querySelectorAll("figure").forEach(redraw);
 narrow.addEventListener("change", redrawAll);
@@ -92,7 +135,9 @@ function redraw(figure) {
   if (drawings.length === 0) return;
   figure.querySelector(".drawing")?.remove();
   const picture = figure.querySelector("picture");
+  const isSmooth = chosen.smooth && figure.closest("section").querySelector("ul.legend") !== null;
   picture.hidden = drawings.some(({ content }) =>
+    (isSmooth && longLines(content).length > 0) ||
     [...content.querySelectorAll("[data-arm]")].some((lines) => chosen.hidden.has(lines.dataset.arm)));
   if (!picture.hidden) return;
   const drawing = drawings.find((one) => one.hasAttribute("data-narrow") === narrow.matches) ?? drawings[0];
@@ -100,6 +145,7 @@ function redraw(figure) {
   place.append(drawing.content.cloneNode(true));
   for (const lines of place.querySelectorAll("[data-arm]"))
     if (chosen.hidden.has(lines.dataset.arm)) lines.remove();
+  if (isSmooth) longLines(place).forEach(smooth);
   picture.after(place);
 }
 

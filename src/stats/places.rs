@@ -1,113 +1,145 @@
-//! Where a query's true matches stand in the ranked gallery, found without ranking it: every photo is
-//! counted before the matches that it precedes. Rough scores settle nearly all of them; a photo whose score
-//! may be that of a match is scored exactly, so the result is that of sorting the exact scores.
-
-use std::collections::BTreeMap;
+//! Where a query's true matches stand in the ranked gallery, found without ranking it: photos are counted in
+//! narrow bins of their rough scores. Rough scores settle nearly all of them; a photo in a bin that a match
+//! may lie in is looked at alone, and scored exactly if its rough score may be that of a match, so the
+//! result is that of sorting the exact scores.
 
 use super::ranking::{Label, is_junk, is_match};
 
 /// A query's scores with the gallery.
-pub struct Row<'a> {
+pub struct Row<'a, T> {
     /// A score for every photo that is at most `margin` off; one that is not finite says nothing.
-    pub rough: &'a dyn Rough,
+    pub rough: &'a [T],
     /// How far a rough score may be from the exact one. Not a number: any distance.
     pub margin: f64,
     /// The exact score of a photo.
     pub exact: &'a dyn Fn(usize) -> f64,
 }
 
-/// Rough scores, in either precision.
-pub trait Rough {
-    /// Photos whose rough score is at least `lowest`, or not finite; in the gallery's order.
-    fn at_least(&self, lowest: f64, found: &mut dyn FnMut(usize, f64));
-}
+/// A rough score, in either precision.
+pub trait Rough: Copy + Into<f64> {}
 
-impl Rough for &[f64] {
-    fn at_least(&self, lowest: f64, found: &mut dyn FnMut(usize, f64)) {
-        for (at, &score) in self.iter().enumerate() {
-            if score >= lowest || !score.is_finite() {
-                found(at, score);
-            }
-        }
-    }
-}
+impl Rough for f32 {}
+impl Rough for f64 {}
 
-impl Rough for &[f32] {
-    fn at_least(&self, lowest: f64, found: &mut dyn FnMut(usize, f64)) {
-        // the largest 32-bit number that is not above it: the loop compares without widening
-        let nearest = lowest as f32;
-        let lowest = if f64::from(nearest) > lowest { nearest.next_down() } else { nearest };
-        for (at, &score) in self.iter().enumerate() {
-            if score >= lowest || !score.is_finite() {
-                found(at, f64::from(score));
-            }
-        }
-    }
-}
-
-/// The matches of a query under one key, best first, and what stands before them.
-struct Group {
-    /// Exact score and photo.
-    matches: Vec<(f64, usize)>,
-    /// Photos that are no match and stand before match k, but not before match k - 1.
-    ahead: Vec<usize>,
-}
-
-/// Ranks, ascending from 0, of the matches of a query among the photos of equal `key`, for every key that
-/// has a match. Junk (label -1, or the query's person under the query's camera) is left out first. Equal
-/// scores keep the gallery's order; a score that is not a number stands behind all others.
-pub fn places<K: Ord>(
-    row: &Row<'_>,
-    query: Label,
-    gallery: &[Label],
-    key: impl Fn(Label) -> K,
-) -> BTreeMap<K, Vec<usize>> {
+/// Ranks, ascending from 0, of a query's matches in the gallery. Junk (label -1, or the query's person under
+/// the query's camera) is left out first. Equal scores keep the gallery's order; a score that is not a
+/// number stands behind all others.
+#[must_use]
+pub fn places<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Vec<usize> {
     let exact = |at: usize| comparable((row.exact)(at));
-    let mut groups: BTreeMap<K, Group> = BTreeMap::new();
+    let (mut matches, mut junk) = (Vec::new(), Vec::new());
     for (at, label) in gallery.iter().enumerate() {
-        if is_match(query, *label) && !is_junk(query, *label) {
-            let group = groups
-                .entry(key(*label))
-                .or_insert_with(|| Group { matches: Vec::new(), ahead: Vec::new() });
-            group.matches.push((exact(at), at));
+        if is_junk(query, *label) {
+            junk.push(at);
+        } else if is_match(query, *label) {
+            matches.push((exact(at), at));
         }
     }
-    let margin = if row.margin.is_nan() { f64::INFINITY } else { row.margin };
-    let mut lowest = f64::INFINITY;
-    for Group { matches, ahead } in groups.values_mut() {
-        matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-        ahead.resize(matches.len() + 1, 0);
-        lowest = matches.last().map_or(lowest, |(score, _)| lowest.min(*score));
-    }
-    if groups.is_empty() {
-        return BTreeMap::new();
-    }
-    let from = if margin.is_finite() { lowest - margin } else { f64::NEG_INFINITY };
-    row.rough.at_least(from, &mut |at, near| {
-        let label = gallery[at];
-        if is_match(query, label) || is_junk(query, label) {
-            return;
+    matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    // photos that stand before match k, but not before match k - 1
+    let mut ahead = vec![0; matches.len() + 1];
+    let near = match Bins::around(row, &matches) {
+        Some(bins) => bins.count(row.rough, &matches, &junk, &mut ahead),
+        None if matches.is_empty() => Vec::new(),
+        None => (0..gallery.len()).collect(),
+    };
+    for at in near {
+        if is_match(query, gallery[at]) || is_junk(query, gallery[at]) {
+            continue;
         }
-        let Some(Group { matches, ahead }) = groups.get_mut(&key(label)) else { return };
-        let mut before = matches.partition_point(|(score, _)| *score >= near - margin);
-        let is_settled = before == 0 || matches[before - 1].0 > near + margin;
-        if !is_settled || !near.is_finite() {
+        let rough: f64 = row.rough[at].into();
+        let mut before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
+        let is_settled = before == 0 || matches[before - 1].0 > rough + row.margin;
+        // without a margin or a number there is nothing to compare, so nothing is settled
+        if !is_settled || !rough.is_finite() || !row.margin.is_finite() {
             let own = exact(at);
             before = matches.partition_point(|(score, other)| {
                 own.total_cmp(score).then(other.cmp(&at)).is_lt()
             });
         }
         ahead[before] += 1;
+    }
+    let mut passed = 0;
+    let ranks = ahead.iter().take(matches.len()).enumerate().map(|(place, ahead)| {
+        passed += ahead;
+        passed + place
     });
-    let ranks = |Group { matches, ahead }: Group| {
-        let mut passed = 0;
-        let mut rank = |(place, ahead): (usize, usize)| {
-            passed += ahead;
-            passed + place
-        };
-        (0..matches.len()).zip(ahead).map(&mut rank).collect()
-    };
-    groups.into_iter().map(|(key, group)| (key, ranks(group))).collect()
+    ranks.collect()
+}
+
+/// Equal bins from the worst match's score to the best one's, the margin beyond them included.
+struct Bins {
+    low: f64,
+    high: f64,
+    per_unit: f64,
+    count: usize,
+    margin: f64,
+}
+
+impl Bins {
+    /// `None` where there is no match, or where a score or the margin is not finite.
+    fn around<T: Rough>(row: &Row<'_, T>, matches: &[(f64, usize)]) -> Option<Self> {
+        let (best, worst) = (matches.first()?.0, matches.last()?.0);
+        let (low, high) = (worst - row.margin, best + row.margin);
+        let known = row.rough.iter().all(|score| (*score).into().is_finite());
+        if !(known && low.is_finite() && high.is_finite()) {
+            return None;
+        }
+        // as many as photos leave most bins empty, and no more than fit into the nearest cache
+        let count = (row.rough.len() / 4).clamp(1, 4096);
+        let per_unit = count as f64 / (high - low);
+        let per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
+        Some(Self { low, high, per_unit, count, margin: row.margin })
+    }
+
+    /// The bin of a score; higher scores have the same or a higher one.
+    fn of(&self, score: f64) -> usize {
+        (((score - self.low) * self.per_unit) as usize).min(self.count)
+    }
+
+    /// Adds to `ahead` the photos that are settled by their bins, without `junk`; returns those in bins that
+    /// a match may lie in, matches and junk among them.
+    fn count<T: Rough>(
+        &self,
+        rough: &[T],
+        matches: &[(f64, usize)],
+        junk: &[usize],
+        ahead: &mut [usize],
+    ) -> Vec<usize> {
+        let mut is_near = vec![false; self.count + 1];
+        for (score, _) in matches {
+            is_near[self.of(score - self.margin)..=self.of(score + self.margin)].fill(true);
+        }
+        let mut photos = vec![0_u32; self.count + 1];
+        let mut near = Vec::new();
+        for (at, score) in rough.iter().enumerate() {
+            let score: f64 = (*score).into();
+            if score > self.high {
+                ahead[0] += 1;
+            } else if score >= self.low {
+                let bin = self.of(score);
+                photos[bin] += 1;
+                if is_near[bin] {
+                    near.push(at);
+                }
+            }
+        }
+        for at in junk {
+            let score: f64 = rough[*at].into();
+            if score > self.high {
+                ahead[0] -= 1;
+            } else if score >= self.low {
+                photos[self.of(score)] -= 1;
+            }
+        }
+        let mut before = 0;
+        for bin in (0..=self.count).rev().filter(|bin| !is_near[*bin]) {
+            let is_above = |(score, _): &&(f64, usize)| self.of(score - self.margin) > bin;
+            before += matches[before..].iter().take_while(is_above).count();
+            ahead[before] += photos[bin] as usize;
+        }
+        near
+    }
 }
 
 /// A score as ranking compares it: no number is behind all, and the two zeros are equal.
@@ -137,7 +169,7 @@ mod tests {
         ];
         let photo = (person, 1..4_u32, score, -1.0..1.0_f64)
             .prop_map(|(person, camera, score, off)| (Label { person, camera }, score, off));
-        proptest::collection::vec(photo, 0..60)
+        proptest::collection::vec(photo, 0..200)
     }
 
     proptest! {
@@ -151,19 +183,15 @@ mod tests {
                 photos.iter().map(|(_, score, off)| (score + off * margin * 0.5) as f32).collect();
             // half the margin is for rounding to 32 bits, which is below 3e-7 here
             let margin = margin + 6e-7;
-            let sorted = |own: &dyn Fn(Label) -> bool| -> Vec<usize> {
-                let order = order(&exact, QUERY, &labels).into_iter().filter(|at| own(labels[*at]));
+            let sorted: Vec<usize> = {
+                let order = order(&exact, QUERY, &labels).into_iter();
                 let ranked = order.enumerate().filter(|(_, at)| is_match(QUERY, labels[*at]));
                 ranked.map(|(rank, _)| rank).collect()
             };
-            let row = Row { rough: &rough.as_slice(), margin, exact: &|at| exact[at] };
-            let all = places(&row, QUERY, &labels, |_| ());
-            prop_assert_eq!(all.get(&()).cloned().unwrap_or_default(), sorted(&|_| true));
-            for (camera, ranks) in places(&row, QUERY, &labels, |label| label.camera) {
-                prop_assert_eq!(ranks, sorted(&|label| label.camera == camera));
-            }
-            let known = Row { rough: &exact.as_slice(), margin: 0.0, exact: &|at| exact[at] };
-            prop_assert_eq!(places(&known, QUERY, &labels, |_| ()), all);
+            let row = Row { rough: rough.as_slice(), margin, exact: &|at| exact[at] };
+            prop_assert_eq!(&places(&row, QUERY, &labels), &sorted);
+            let known = Row { rough: exact.as_slice(), margin: 0.0, exact: &|at| exact[at] };
+            prop_assert_eq!(places(&known, QUERY, &labels), sorted);
         }
     }
 
@@ -177,12 +205,12 @@ mod tests {
             asked.set(asked.get() + 1);
             at as f64 + 0.25
         };
-        let row = Row { rough: &scores.as_slice(), margin: 1.5, exact: &exact };
-        let ranks = &places(&row, QUERY, &labels, |_| ())[&()];
-        assert_eq!(ranks, &[92, 192, 292, 392, 492, 592, 692, 792, 892, 992]);
+        let row = Row { rough: scores.as_slice(), margin: 1.5, exact: &exact };
+        let ranks = places(&row, QUERY, &labels);
+        assert_eq!(ranks, [92, 192, 292, 392, 492, 592, 692, 792, 892, 992]);
         assert!(asked.get() <= 10 + 10 * 3, "{} of 1000", asked.get());
         let blind = Row { margin: f64::NAN, ..row };
-        assert_eq!(&places(&blind, QUERY, &labels, |_| ())[&()], ranks);
+        assert_eq!(places(&blind, QUERY, &labels), ranks);
         assert!(asked.get() > 900, "no margin, no trust");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use serde::{Deserialize, Serialize};
 
-use super::places::{Row, comparable, places};
+use super::places::{Rough, Row, comparable, places};
 
 /// What a photo's name says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,22 +38,50 @@ pub struct Ranked {
 /// gallery's order; a score that is not a number ranks behind all others.
 #[must_use]
 pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
-    let row = Row { rough: &scores, margin: 0.0, exact: &|photo| scores[photo] };
+    let row = Row { rough: scores, margin: 0.0, exact: &|photo| scores[photo] };
     rank_row(&row, query, gallery)
 }
 
 /// As [`rank`], where most scores are known roughly.
 #[must_use]
-pub fn rank_row(row: &Row<'_>, query: Label, gallery: &[Label]) -> Option<Ranked> {
-    of_hits(places(row, query, gallery, |_| ()).get(&())?)
+pub fn rank_row<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Option<Ranked> {
+    of_hits(&places(row, query, gallery))
+}
+
+/// The photos of one camera of the gallery, and their labels.
+struct Camera {
+    name: u32,
+    photos: Vec<usize>,
+    labels: Vec<Label>,
+}
+
+impl Camera {
+    fn all(gallery: &[Label]) -> Vec<Self> {
+        let mut cameras: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (at, label) in gallery.iter().enumerate() {
+            cameras.entry(label.camera).or_default().push(at);
+        }
+        let camera = |(name, photos): (u32, Vec<usize>)| {
+            let labels = photos.iter().map(|at| gallery[*at]).collect();
+            Self { name, photos, labels }
+        };
+        cameras.into_iter().map(camera).collect()
+    }
 }
 
 /// As [`rank_row`], for each camera of the gallery alone: the camera, and how its photos were ranked.
 /// Cameras without a true match are left out.
-#[must_use]
-pub fn rank_by_camera(row: &Row<'_>, query: Label, gallery: &[Label]) -> Vec<(u32, Ranked)> {
-    let cameras = places(row, query, gallery, |label| label.camera);
-    cameras.into_iter().filter_map(|(camera, hits)| Some((camera, of_hits(&hits)?))).collect()
+fn rank_by_camera<T: Rough>(
+    row: &Row<'_, T>,
+    query: Label,
+    cameras: &[Camera],
+) -> Vec<(u32, Ranked)> {
+    let rank = |Camera { name, photos, labels }: &Camera| {
+        let rough: Vec<T> = photos.iter().map(|at| row.rough[*at]).collect();
+        let own = Row { rough: &rough, margin: row.margin, exact: &|at| (row.exact)(photos[at]) };
+        Some((*name, rank_row(&own, query, labels)?))
+    };
+    cameras.iter().filter_map(rank).collect()
 }
 
 /// How queries of one camera found their persons among the photos of another.
@@ -81,7 +109,8 @@ pub fn camera_pairs(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Vec<CameraPair> {
-    let rank = |row: &Row<'_>, at: usize| rank_by_camera(row, queries[at], gallery);
+    let cameras = Camera::all(gallery);
+    let rank = |row: &Row<'_, f32>, at: usize| rank_by_camera(row, queries[at], &cameras);
     let ranked = in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank);
     let mut pairs: BTreeMap<(u32, u32), Vec<Ranked>> = BTreeMap::new();
     for (query, cameras) in queries.iter().zip(ranked) {
@@ -251,7 +280,7 @@ pub fn rank_quickly(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Ranking {
-    let rank = |row: &Row<'_>, at: usize| rank_row(row, queries[at], gallery);
+    let rank = |row: &Row<'_, f32>, at: usize| rank_row(row, queries[at], gallery);
     Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank) }
 }
 
@@ -264,7 +293,7 @@ fn in_tiles<T: Send>(
     threads: usize,
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
-    of: &(dyn Fn(&Row<'_>, usize) -> T + Sync),
+    of: &(dyn Fn(&Row<'_, f32>, usize) -> T + Sync),
 ) -> Vec<T> {
     let height = (TILE / photos.max(1)).clamp(1, queries.max(1));
     let mut tile = vec![0.0_f32; height * photos];
@@ -280,7 +309,7 @@ fn in_tiles<T: Send>(
             |(), at| {
                 let query = from + at;
                 let row = Row {
-                    rough: &&tile[at * photos..(at + 1) * photos],
+                    rough: &tile[at * photos..(at + 1) * photos],
                     margin: scores.margin(query),
                     exact: &|photo| scores.exact(query, photo),
                 };
@@ -432,8 +461,8 @@ mod tests {
     fn cameras_are_ranked_alone_and_pairs_average_over_their_queries() {
         let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
         let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
-        let row = Row { rough: &scores.as_slice(), margin: 0.0, exact: &|at| scores[at] };
-        let cameras = rank_by_camera(&row, QUERY, &gallery);
+        let row = Row { rough: scores.as_slice(), margin: 0.0, exact: &|at| scores[at] };
+        let cameras = rank_by_camera(&row, QUERY, &Camera::all(&gallery));
         let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
         // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor
         assert_eq!(found, [(2, 2), (3, 2)]);

@@ -91,6 +91,7 @@ fn browser_shows_a_hostile_report_to_every_reader() {
     tables_sort(&browser);
     arms_are_filtered(&browser);
     arms_are_hidden(&browser);
+    curves_are_smoothed(&browser);
     pictures_are_enlarged(&browser);
     browser.looks_well();
     it_prints(&browser);
@@ -188,6 +189,31 @@ fn arms_are_hidden(browser: &Browser) {
     browser.js(&format!("document.querySelector('{button}').focus()"));
     browser.press(ENTER);
     assert!(browser.holds(picture) && browser.text(drawn).is_empty());
+}
+
+fn curves_are_smoothed(browser: &Browser) {
+    let box_ = "#curves input[type=checkbox]";
+    let drawings = "document.querySelectorAll('#curves .panels .drawing').length";
+    assert_eq!(browser.text(drawings), "0");
+    browser.click(box_);
+    assert!(browser.holds(&format!("{drawings} > 3")), "losses are smoothed");
+    assert!(
+        browser.holds("document.querySelector('#curves figure.wide .drawing') === null"),
+        "three values are no curve to smooth"
+    );
+    // a loss, as measured and smoothed: the same ends and steps, a shorter way up and down
+    let shape = "const [raw, mean] = [...document.querySelector('#curves .panels .drawing')\
+                 .querySelectorAll('[data-arm=full] > polyline')].slice(0, 2)\
+                 .map(line => [...line.points].map(p => [p.x, p.y])); \
+                 const roughness = line => line.slice(1).reduce((sum, p, i) => sum + Math.abs(p[1] - line[i][1]), 0); \
+                 const near = (a, b) => Math.abs(a - b) < 0.02; \
+                 return [raw.length >= 8 && raw.every((p, i) => near(p[0], mean[i][0])), \
+                 near(raw[0][1], mean[0][1]) && near(raw.at(-1)[1], mean.at(-1)[1]), \
+                 roughness(mean) < roughness(raw)]";
+    assert_eq!(browser.js(shape), json!([true, true, true]));
+    browser.check("smoothed drawings", "overflow(true)");
+    browser.click(box_);
+    assert_eq!(browser.text(drawings), "0", "as measured again");
 }
 
 fn pictures_are_enlarged(browser: &Browser) {

@@ -1,6 +1,7 @@
 //! From features to ranks: how the two heads' features are joined (primary and fine halves, mirror images)
 //! and scored. The protocol itself is `stats::ranking`, and no network is run here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use dgnet::stats::ranking::{CameraPair, Label, Ranked, Ranking};
@@ -58,9 +59,29 @@ pub fn rank<T: Real>(
 ) -> Result<Ranking, ShapeError> {
     check("query features", queries.len(), query_labels.len(), dims)?;
     check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
-    let products = Products::new(queries, gallery, dims);
+    let (gallery, gallery_labels) = without_junk(gallery, gallery_labels, dims);
+    let products = Products::new(queries, &gallery, dims);
     let rough = rough_products(&products);
-    Ok(rank_quickly(query_labels, gallery_labels, threads, &rough, &products))
+    Ok(rank_quickly(query_labels, &gallery_labels, threads, &rough, &products))
+}
+
+/// The gallery without the photos that are junk for every query: they need no score.
+fn without_junk<'a, T: Real>(
+    gallery: &'a [T],
+    labels: &'a [Label],
+    dims: usize,
+) -> (Cow<'a, [T]>, Cow<'a, [Label]>) {
+    let is_kept = |label: &Label| label.person != -1;
+    if labels.iter().all(is_kept) {
+        return (gallery.into(), labels.into());
+    }
+    let rows = gallery.chunks_exact(dims.max(1)).zip(labels).filter(|(_, label)| is_kept(label));
+    let (mut kept, mut kept_labels) = (Vec::with_capacity(gallery.len()), Vec::new());
+    for (row, label) in rows {
+        kept.extend_from_slice(row);
+        kept_labels.push(*label);
+    }
+    (kept.into(), kept_labels.into())
 }
 
 /// The products of query and gallery features, each summed in 64 bits.
@@ -280,9 +301,10 @@ pub fn by_cameras(
     let dims = 2 * query.dims;
     let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
     let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
+    let (photos, labels) = without_junk(&photos, &gallery.labels, dims);
     let products = Products::new(&joined, &photos, dims);
     let rough = rough_products(&products);
-    Ok(camera_pairs(&query.labels, &gallery.labels, threads, &rough, &products))
+    Ok(camera_pairs(&query.labels, &labels, threads, &rough, &products))
 }
 
 /// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # Measures what a user waits for and appends it, with the machine's facts, to benches/results/bench.csv. Where a peer
-# does the same work and `just bench-peers` has installed it, it is measured in the same run, and a table with the
-# ratios comes last.
-#   just bench [PART...]     parts: start plan draw check step paper load rank rerun report large store engine
+# does the same work and `just bench-peers` has installed it, it is measured in the same run. A table with the ratios
+# comes last: to peers, and to the floor, which is the time of the products that the work consists of at the speed of
+# large square ones.
+#   just bench [PART...]     parts: start plan draw check step paper load rank rerank rerun report large store engine
 #                            (default: start plan draw check step load rank)
+#   just bench scaling       the curves: more runs at a time, larger galleries and plans (benches/results/scaling.csv)
+#   just bench plots         draws them (benches/results/*.png)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dgnet=target/debug/dgnet
@@ -14,11 +17,12 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 : >"$work/rows"
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+today=$(date -u +%F)
 commit=$(git rev-parse --short HEAD 2>/dev/null || echo none)
 
 note() { # part what median unit [who]
     printf '%-8s %-52s %-22s %10s %s\n' "$1" "$2" "${5:-dgnet}" "$3" "$4"
-    echo "$(date -u +%F),$commit,${processor:-unknown},$(nproc),$1,$2,${5:-dgnet},$3,$4" | tee -a "$work/rows" >>"$out"
+    echo "$today,$commit,${processor:-unknown},$(nproc),$1,$2,${5:-dgnet},$3,$4" | tee -a "$work/rows" >>"$out"
 }
 # the ratio of every peer's figure to ours, whatever is better: seconds should be small, values/s large
 ratios() {
@@ -34,18 +38,23 @@ has_peers() {
     echo "no peers are installed (just bench-peers): they are left out" >&2
     return 1
 }
-peers() { # part arguments of speed.py
+# lines of `what,who,median,unit` from a program that measures
+measured() { # part command...
     local part=$1 what who value unit
     shift
-    has_peers || return 0
     while IFS=, read -r what who value unit; do note "$part" "$what" "$value" "$unit" "$who"; done \
-        < <("$peer_python" benches/peer/speed.py "$@" 2>"$work/peer.log" || cat "$work/peer.log" >&2)
+        < <("$@" 2>"$work/measured.log" || cat "$work/measured.log" >&2)
+}
+peers() { # part arguments of speed.py
+    local part=$1
+    shift
+    has_peers || return 0
+    measured "$part" "$peer_python" benches/peer/speed.py "$@"
 }
 speed() { # part arguments of speed.rs
-    local part=$1 what value unit
+    local part=$1
     shift
-    while IFS=, read -r what value unit; do note "$part" "$what" "$value" "$unit"; done \
-        < <(cargo test --quiet --locked --workspace --bench speed -- "$@" 2>"$work/speed.log" || cat "$work/speed.log" >&2)
+    measured "$part" cargo test --quiet --locked --workspace --bench speed -- "$@"
 }
 median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 ms() { # times COMMAND: median wall time in ms
@@ -79,6 +88,10 @@ rank() {
     speed rank rank
     peers rank rank
     speed rank rank-large
+}
+rerank() {
+    speed rerank rerank
+    peers rerank rerank
 }
 draw_anew() {
     rm -rf "$work/fresh"
@@ -128,17 +141,27 @@ peer_step() { # part what size arguments of step_time.py
     local part=$1 what=$2 size=$3
     shift 3
     has_peers || return 0
-    "$peer_python" benches/peer/step_time.py "benches/peer/sizes/$size.json" "$@" >"$work/step.csv"
+    "$peer_python" benches/peer/step_time.py "benches/peer/sizes/$size.json" --floor "$@" >"$work/step.csv"
     note "$part" "$what" "$(tail -n 1 "$work/step.csv" | cut -d, -f6)" s PyTorch
+    note "$part" "$what" "$(tail -n 1 "$work/step.csv" | cut -d, -f10)" s floor
 }
+has_bf16() { grep -qw avx512_bf16 /proc/cpuinfo; }
 step() {
     # the small recipe, one thread; then two runs side by side with one thread each, against one run with two threads
     local two set=("${quick[@]}" --set train.steps=60 --set loss.ramp_start=20 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
         --set train.decay_at=[50])
-    one_run() { $dgnet --runs "$work/$1" run ablations.yaml --arm full --seed "$2" "${set[@]}" --set "train.threads=$3" >/dev/null 2>&1; }
+    one_run() { # name seed threads more settings
+        local name=$1 seed=$2 threads=$3
+        shift 3
+        $dgnet --runs "$work/$name" run ablations.yaml --arm full --seed "$seed" "${set[@]}" --set "train.threads=$threads" "$@" >/dev/null 2>&1
+    }
     one_run alone 1 1
     note step "step of base/small.yaml of batch 8 on one thread" "$(step_seconds "$work/alone" 30)" s
     peer_step step "step of base/small.yaml of batch 8 on one thread" small --batch 8 --classes 96 --threads 1
+    if has_bf16; then
+        one_run narrow 1 1 --set train.precision=bf16
+        note step "step of base/small.yaml of batch 8 on one thread" "$(step_seconds "$work/narrow" 30)" s "dgnet in bf16"
+    fi
     one_run a 1 1 &
     one_run b 2 1
     wait
@@ -160,24 +183,60 @@ arms: { full: {} }
 YAML
     $dgnet --runs "$work/paper" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" >/dev/null 2>&1
     note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper" 3)" s
+    if has_bf16; then
+        $dgnet --runs "$work/paper-narrow" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" --set train.precision=bf16 >/dev/null 2>&1
+        note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper-narrow" 3)" s "dgnet in bf16"
+    fi
     peer_step paper "step of base/paper.yaml of batch 2 on two threads" paper --batch 2 --classes 14 --threads 2 --repeat 5
+}
+grid() { # side seeds: a study of side x side arms
+    local values
+    values=$(awk -v n="$1" 'BEGIN {for (k = 1; k <= n; k++) printf "%s%.3f", (k > 1 ? ", " : ""), k / 100}')
+    cat >"$work/grid.yaml" <<EOF
+study: grid
+extends: $PWD/experiments/base/small.yaml
+seeds: $2
+arms: { full: {} }
+vary:
+  - grid: { loss.lambda_img: [$values], loss.lambda_prim: [$values] }
+EOF
 }
 plan() {
     # a grid of 100,000 runs, over an empty runs folder: 10,000 arms with 10 seeds, and 100,000 arms with one
-    local shape arms seeds values
-    values() { awk -v n="$1" 'BEGIN {for (k = 1; k <= n; k++) printf "%s%.3f", (k > 1 ? ", " : ""), k / 100}'; }
+    local shape arms seeds
     for shape in "100 10" "316 1"; do
         read -r arms seeds <<<"$shape"
-        cat >"$work/grid.yaml" <<EOF
-study: grid
-extends: $PWD/experiments/base/small.yaml
-seeds: $seeds
-arms: { full: {} }
-vary:
-  - grid: { loss.lambda_img: [$(values "$arms")], loss.lambda_prim: [$(values "$arms")] }
-EOF
+        grid "$arms" "$seeds"
         note plan "plan of $((arms * arms)) arms x $seeds seeds" "$(ms 3 $dgnet --runs "$work/none" plan "$work/grid.yaml")" ms
         note plan "its memory" "$(memory $dgnet --runs "$work/none" plan "$work/grid.yaml")" MB
+    done
+}
+scaling() {
+    local curves=benches/results/scaling.csv runs threads k side sum
+    [ -f "$curves" ] || echo "date,commit,processor,cores,chart,series,x,y" >"$curves"
+    point() { echo "$1" && echo "$today,$commit,${processor:-unknown},$(nproc),$1" >>"$curves"; }
+    local set=("${quick[@]}" --set train.steps=40 --set loss.ramp_start=10 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
+        --set train.decay_at=[])
+    for threads in 1 2; do
+        for runs in 1 2 3 4; do
+            for ((k = 1; k <= runs; k++)); do
+                $dgnet --runs "$work/side-$threads-$runs-$k" run ablations.yaml --arm full --seed "$k" "${set[@]}" \
+                    --set "train.threads=$threads" >/dev/null 2>&1 &
+            done
+            wait
+            sum=0
+            for side in "$work/side-$threads-$runs"-*; do sum=$(awk "BEGIN {print $sum + 1 / $(step_seconds "$side" 20)}"); done
+            point "runs,$threads thread$([ "$threads" = 1 ] || echo s) each,$runs,$sum"
+        done
+    done
+    while read -r k; do point "$k"; done \
+        < <(cargo test --quiet --locked --workspace --bench speed -- rank-scaling 2>"$work/measured.log" || cat "$work/measured.log" >&2)
+    for side in 10 32 100 316; do
+        grid "$side" 1
+        point "plan,one seed,$((side * side)),$(seconds 3 $dgnet --runs "$work/none" plan "$work/grid.yaml")"
+        [ "$side" = 316 ] && continue
+        grid "$side" 10
+        point "plan,ten seeds,$((side * side)),$(seconds 3 $dgnet --runs "$work/none" plan "$work/grid.yaml")"
     done
 }
 memory() { # COMMAND: largest resident set in MB
@@ -191,6 +250,7 @@ store() {
     tests=$(cargo test --locked --workspace --lib --no-run 2>&1 | sed -n 's/.*unittests src\/lib.rs (\(.*\)).*/\1/p')
     DGNET_BENCH="$work" "$tests" --ignored --exact store::ingest::figures::figures >/dev/null
     while IFS=, read -r what value unit; do note store "$what" "$value" "$unit"; done <"$work/figures.csv"
+    note store "logging 20 values, once a step" "$(awk -F, '$6 == "values into a run folder" {print 20e6 / $8}' "$work/rows")" us
     peers store log
     note store "dgnet runs over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs)" ms
     note store "dgnet runs --where over 10000 runs" "$(ms 5 $dgnet --runs "$work/crowd" runs --where 'mAP>0.4')" ms
@@ -243,11 +303,13 @@ YAML
     note engine "reindex of 1000 runs with 10000 values each" "$(ms 1 $dgnet --runs "$many/runs" reindex)" ms
 }
 
+plots() { cargo bench --quiet --locked --profile dev --bench plots; }
+
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step load rank)
 for part in "${parts[@]}"; do
     case $part in
-    start | plan | draw | check | step | paper | load | rank | rerun | report | large | store | engine) "$part" ;;
+    start | plan | draw | check | step | paper | load | rank | rerank | rerun | report | large | store | engine | scaling | plots) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

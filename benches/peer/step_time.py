@@ -6,7 +6,9 @@
 
 A settings file is JSON, nested, under the schema's names; what it leaves out has its default. The weights are
 those after the warm-up, random erasing is off, photos are normal noise, initial weights are PyTorch's own; the
-times are those of the step alone, without loading.
+times are those of the step alone, without loading. With `--floor`, `gflop` is what the step's products and convolutions count to, forward
+and backward (2 for a multiplication and an addition); `floor_s` is the time it would take at the speed that PyTorch
+reaches on large square products with as many threads (mean of steps that train E_s and steps that do not).
 """
 
 import argparse
@@ -17,27 +19,54 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from dgnet_peer.settings import WEIGHTS, resolve
 from dgnet_peer.step import Batch, Networks, Trainer
 
 
-def seconds(settings: SimpleNamespace, *, batch: int, classes: int, repeat: int, warm_up: int) -> list[float]:
-    """Wall time of each of `repeat` steps after `warm_up` untimed ones; E_s is trained in every other step."""
+def finished() -> None:
+    """Waits for the device."""
+    if torch.get_default_device().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def ceiling(side: int = 3072) -> float:
+    """Floating point operations per second on a large square product."""
+    matrix, times = torch.rand(side, side), []
+    for _ in range(6):
+        finished()
+        began = time.perf_counter()
+        matrix @ matrix
+        finished()
+        times.append(time.perf_counter() - began)
+    return 2 * side**3 / statistics.median(times[1:])
+
+
+def measure(
+    settings: SimpleNamespace, *, batch: int, classes: int, repeat: int, warm_up: int, floor: bool
+) -> tuple[list[float], float]:
+    """Wall time of each of `repeat` steps after `warm_up` untimed ones, E_s being trained in every other step; and with
+    `floor` the mean operations of two further steps."""
     torch.manual_seed(1)
-    finished = torch.cuda.synchronize if torch.get_default_device().type == "cuda" else lambda: None
     trainer = Trainer(Networks(settings, classes), settings, classes)
     shape = (batch, 3, settings.image.height, settings.image.width)
-    weights, times = SimpleNamespace(**WEIGHTS), []
-    for k in range(warm_up + repeat):
+    weights = SimpleNamespace(**WEIGHTS)
+
+    def step(train_structure: bool) -> float:
         photos = [torch.randn(shape) for _ in range(4)]
         labels = [torch.randint(classes, (batch,)) for _ in range(2)]
         finished()
         began = time.perf_counter()
-        trainer.step(Batch(*photos, *labels), weights, train_structure=k % 2 == 0)
+        trainer.step(Batch(*photos, *labels), weights, train_structure=train_structure)
         finished()
-        times.append(time.perf_counter() - began)
-    return times[warm_up:]
+        return time.perf_counter() - began
+
+    times = [step(k % 2 == 0) for k in range(warm_up + repeat)]
+    with FlopCounterMode(display=False) as counter:
+        for k in range(2 if floor else 0):
+            step(k == 0)
+    return times[warm_up:], counter.get_total_flops() / 2
 
 
 def main() -> None:
@@ -50,21 +79,24 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=3, help="untimed steps before them (3)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
     parser.add_argument("--tf32", action="store_true", help="TF32 for products and convolutions")
+    parser.add_argument("--floor", action="store_true", help="count the step's operations as well")
     arguments = parser.parse_args()
     torch.set_default_device(arguments.device)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = arguments.tf32
-    print("settings,batch,classes,threads,steps,median_s,min_s,max_s,torch")
+    print("settings,batch,classes,threads,steps,median_s,min_s,max_s,gflop,floor_s,torch")
     for path in arguments.settings:
         settings = resolve(json.loads(path.read_text()))
         for threads in arguments.threads:
             torch.set_num_threads(threads)
-            times = seconds(
+            times, operations = measure(
                 settings,
                 batch=arguments.batch,
                 classes=arguments.classes,
                 repeat=arguments.repeat,
                 warm_up=arguments.warm_up,
+                floor=arguments.floor,
             )
+            least = [f"{operations / 1e9:.1f}", f"{operations / ceiling():.4f}"] if arguments.floor else ["", ""]
             print(
                 path.stem,
                 arguments.batch,
@@ -72,6 +104,7 @@ def main() -> None:
                 threads,
                 len(times),
                 *(f"{x:.4f}" for x in (statistics.median(times), min(times), max(times))),
+                *least,
                 torch.__version__,
                 sep=",",
                 flush=True,

@@ -11,7 +11,7 @@ use crate::store::export::export;
 Writes runs, final, curves, queries and settings (.parquet and .csv), study.yaml, specs/, tensorboard/.
 In curves, values that are not finite are empty and spelled in `nonfinite`. results.db holds this study
 alone, with the pictures that its report shows: whoever gets the folder can report and query it,
-`dgnet --runs DIR report STUDY`.
+`dgnet --runs DIR report STUDY`. Where run folders are not here, specs/ is written from the database.
 
 Examples:
   dgnet export ablations --to /tmp/ablations
@@ -31,7 +31,10 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let done = export(runs, &args.study, &args.to)?;
     let mut lines: Vec<String> =
         done.tables.iter().map(|(name, rows)| format!("{name}: {rows} rows")).collect();
-    lines.push(format!("specs: {}", done.specs));
+    lines.push(match done.from_database {
+        0 => format!("specs: {}", done.specs),
+        n => format!("specs: {} ({n} from the database, without their run folders)", done.specs),
+    });
     lines.push(format!("tensorboard: {} runs", done.runs));
     output::data(&format!("{}: {}\n", args.to.display(), lines.join(", ")))?;
     Ok(DONE)

@@ -13,6 +13,13 @@ use super::{BAD_INPUT, FAILED};
 #[error("{0}")]
 pub struct BadInput(pub String);
 
+impl BadInput {
+    /// A run that is planned and nothing more.
+    pub fn not_begun(name: &str) -> Self {
+        Self(format!("`{name}` has no folder yet\n  hint: it gets one when its sweep begins"))
+    }
+}
+
 /// The exit code for an error.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     let refused = error.is::<SpecError>()
@@ -39,6 +46,7 @@ fn of_store(error: &StoreError) -> bool {
         error,
         StoreError::Query { .. }
             | StoreError::Unknown { .. }
+            | StoreError::Ambiguous { .. }
             | StoreError::NoDatabase { .. }
             | StoreError::Name { .. }
     )

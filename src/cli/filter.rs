@@ -6,17 +6,20 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::failure::BadInput;
-use crate::store::Db;
-use crate::store::query::{Cell, Table, query, query_with};
+use crate::store::query::{Cell, Table, query_with};
+use crate::store::{Db, StoreError};
+use columns::{Column, Columns, look_at_values, metrics, of_view};
+use condition::condition_sql;
+
+mod columns;
+mod condition;
 
 const USUAL: [&str; 6] = ["study", "arm", "seed", "state", "mAP", "rank1"];
-/// Longer operators first, so that `<=` is not read as `<`.
-const OPERATORS: [&str; 8] = ["<=", ">=", "!=", "==", "=", "<", ">", "~"];
 
 /// Which runs, in which order, and what of them.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Filter {
-    /// Only runs like these: `arm=full and mAP>0.5`; `~` means "contains"
+    /// Only runs like these: `arm=full and mAP>0.5`; `~` means "contains", in upper or lower case
     #[arg(long = "where", value_name = "CONDITION")]
     condition: Option<String>,
     /// Sort by this column; `-mAP` puts the largest first
@@ -36,17 +39,7 @@ impl Filter {
     /// The runs that it describes.
     pub fn rows(&self, runs: &Path, study: Option<&str>, archived: bool) -> anyhow::Result<Table> {
         let file = Db::file(runs);
-        let columns_of = |view: &str| query(&file, &format!("SELECT * FROM {view} LIMIT 0"));
-        let mut known = columns_of("runs")?.columns;
-        // both views tell a run's cost; one of each is enough
-        let mut values_only = columns_of("final")?.columns;
-        values_only.retain(|name| !known.contains(name));
-        let listed: Vec<String> = values_only.iter().map(|name| quoted(name)).collect();
-        let source = format!(
-            "runs LEFT JOIN (SELECT study, arm, seed, {} FROM final) USING (study, arm, seed)",
-            listed.join(", ")
-        );
-        known.extend(values_only);
+        let (source, columns) = self.source(&file)?;
         let mut values = BTreeMap::new();
         let mut wanted: Vec<String> = Vec::new();
         if let Some(study) = study {
@@ -57,156 +50,91 @@ impl Filter {
             wanted.push("archived = 0".to_owned());
         }
         if let Some(condition) = &self.condition {
-            wanted.push(format!("({})", condition_sql(condition, &known, &mut values)?));
+            wanted.push(format!("({})", condition_sql(condition, &columns, &mut values)?));
         }
-        let columns = match self.cols.as_deref() {
-            None => USUAL.map(quoted).join(", "),
-            Some("all") => "*".to_owned(),
-            Some(list) => {
-                let names = list.split(',').map(|name| column(name.trim(), &known).map(quoted));
-                names.collect::<Result<Vec<_>, _>>()?.join(", ")
-            }
-        };
-        let mut sql = format!("SELECT {columns} FROM {source}");
+        let mut sql = format!("SELECT {} FROM {source}", self.shown(&columns)?);
         if !wanted.is_empty() {
             let _ = write!(sql, " WHERE {}", wanted.join(" AND "));
         }
-        if let Some(sort) = &self.sort {
-            let (name, order) = match sort.strip_prefix('-') {
-                Some(name) => (name, "DESC"),
-                None => (sort.as_str(), "ASC"),
-            };
-            let _ = write!(sql, " ORDER BY {} {order} NULLS LAST", quoted(column(name, &known)?));
-        }
+        sql.push_str(&self.order(&columns)?);
         Ok(query_with(&file, &sql, &values)?)
     }
-}
 
-fn quoted(name: &str) -> String {
-    format!("\"{name}\"")
-}
-
-/// The column of that name, whatever its case.
-fn column<'a>(name: &str, known: &'a [String]) -> Result<&'a str, BadInput> {
-    known.iter().find(|other| other.eq_ignore_ascii_case(name)).map(String::as_str).ok_or_else(
-        || {
-            let near = known.iter().max_by(|a, b| {
-                let near = |other: &str| strsim::jaro_winkler(other, name);
-                near(a).total_cmp(&near(b))
-            });
-            let guess = near.map(|near| format!("did you mean `{near}`? ")).unwrap_or_default();
-            BadInput(format!(
-                "runs have no column `{name}`\n  hint: {guess}`--cols all` shows every one"
-            ))
-        },
-    )
-}
-
-/// `arm=full and mAP>0.5 or state=failed`; `and` binds tighter, as in SQL.
-fn condition_sql(
-    condition: &str,
-    known: &[String],
-    values: &mut BTreeMap<String, Cell>,
-) -> Result<String, BadInput> {
-    let mut sql = String::new();
-    for word in words(condition) {
-        if matches!(word.to_ascii_lowercase().as_str(), "and" | "or") {
-            let _ = write!(sql, " {} ", word.to_ascii_uppercase());
-            continue;
+    /// What is asked, and the columns that it has.
+    fn source(&self, file: &Path) -> Result<(String, Columns), StoreError> {
+        let mut list = of_view(file, "runs")?;
+        // both views tell a run's cost; one of each is enough
+        let mut values_only = of_view(file, "final")?;
+        values_only.retain(|column| list.iter().all(|other| other.name != column.name));
+        if self.condition.is_some() {
+            look_at_values(file, "runs", &mut list)?;
         }
-        let at = word.find(['<', '>', '=', '!', '~']);
-        let operator = at.and_then(|at| {
-            OPERATORS.iter().find(|operator| word[at..].starts_with(**operator)).map(|op| (at, *op))
-        });
-        let Some((at, operator)) = operator else {
-            return Err(BadInput(format!(
-                "--where: `{word}` is no condition\n  hint: for example `arm=full and mAP>0.5`; quote values with spaces"
-            )));
-        };
-        let name = quoted(column(word[..at].trim(), known)?);
-        let value = word[at + operator.len()..].trim_matches(['"', '\'']);
-        let parameter = format!("v{}", values.len());
-        let cell = value.parse().map(Cell::Integer);
-        let cell = cell.or_else(|_| value.parse().map(Cell::Real));
-        let text = Cell::Text(value.to_owned());
-        let (test, cell) = match (operator, cell) {
-            ("~", _) => (format!("instr({name}, :{parameter}) > 0"), text),
-            (operator, Ok(cell)) => (format!("{name} {operator} :{parameter}"), cell),
-            (operator, Err::<_, std::num::ParseFloatError>(_)) => {
-                (format!("{name} {operator} :{parameter}"), text)
-            }
-        };
-        values.insert(parameter, cell);
-        sql.push_str(&test);
+        let listed: Vec<String> = values_only.iter().map(Column::quoted).collect();
+        let source = format!(
+            "runs LEFT JOIN (SELECT study, arm, seed, {} FROM final) USING (study, arm, seed)",
+            listed.join(", ")
+        );
+        list.extend(values_only);
+        Ok((source, Columns { list, metrics: metrics(file)? }))
     }
-    Ok(sql)
-}
 
-/// The words of a condition: spaces around operators are no borders, quoted parts stay whole.
-fn words(condition: &str) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let (mut word, mut quote) = (String::new(), None);
-    let is_operator = |c: char| matches!(c, '<' | '>' | '=' | '!' | '~');
-    let mut rest = condition.chars().peekable();
-    while let Some(c) = rest.next() {
-        match (c, quote) {
-            ('"' | '\'', None) => {
-                quote = Some(c);
-                word.push(c);
-            }
-            (c, Some(open)) => {
-                quote = (c != open).then_some(open);
-                word.push(c);
-            }
-            (' ', None) => {
-                while rest.peek() == Some(&' ') {
-                    rest.next();
-                }
-                let joins =
-                    word.ends_with(is_operator) || rest.peek().copied().is_some_and(is_operator);
-                if !joins && !word.is_empty() {
-                    found.push(std::mem::take(&mut word));
-                }
-            }
-            (c, None) => word.push(c),
+    /// `--cols` as SQL.
+    fn shown(&self, columns: &Columns) -> Result<String, BadInput> {
+        let names: Vec<&str> = match self.cols.as_deref() {
+            None => USUAL.to_vec(),
+            Some("all") => return Ok("*".to_owned()),
+            Some(list) => list.split(',').map(str::trim).collect(),
+        };
+        if names.contains(&"") {
+            return Err(BadInput(
+                "--cols: the name of a column is missing\n  hint: for example `--cols arm,seed,mAP`; `--cols all` shows every one".into(),
+            ));
         }
+        let quoted = names.into_iter().map(|name| columns.find(name).map(Column::quoted));
+        Ok(quoted.collect::<Result<Vec<_>, _>>()?.join(", "))
     }
-    if !word.is_empty() {
-        found.push(word);
+
+    /// `--sort` as SQL.
+    fn order(&self, columns: &Columns) -> Result<String, BadInput> {
+        let Some(sort) = &self.sort else { return Ok(String::new()) };
+        let (name, order) = match sort.strip_prefix('-') {
+            Some(name) => (name, "DESC"),
+            None => (sort.as_str(), "ASC"),
+        };
+        if name.is_empty() {
+            return Err(BadInput(
+                "--sort: the name of a column is missing\n  hint: for example `--sort -mAP`".into(),
+            ));
+        }
+        Ok(format!(" ORDER BY {} {order} NULLS LAST", columns.find(name)?.quoted()))
     }
-    found
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
-    fn known() -> Vec<String> {
-        ["study", "arm", "seed", "state", "mAP", "failure"].map(str::to_owned).to_vec()
-    }
-
-    fn sql(condition: &str) -> (String, Vec<Cell>) {
-        let mut values = BTreeMap::new();
-        let sql = condition_sql(condition, &known(), &mut values);
-        (sql.unwrap_or_else(|error| error.0), values.into_values().collect())
-    }
-
     #[test]
-    fn conditions_become_columns_and_parameters() {
-        let (text, values) = sql("arm = full and map >= 0.5 or failure ~ 'out of memory'");
-        assert_eq!(text, "\"arm\" = :v0 AND \"mAP\" >= :v1 OR instr(\"failure\", :v2) > 0");
-        let expected =
-            [Cell::Text("full".into()), Cell::Real(0.5), Cell::Text("out of memory".into())];
-        assert_eq!(values, expected);
-    }
-
-    #[test]
-    fn nothing_of_the_user_becomes_sql() {
-        let (text, values) = sql("arm='x\" or 1=1 --'");
-        assert_eq!(text, "\"arm\" = :v0");
-        assert_eq!(values, [Cell::Text("x\" or 1=1 --".into())]);
-        assert!(sql("1=1").0.contains("no column `1`"));
-        assert!(sql("maap>1").0.contains("did you mean `mAP`?"));
-        assert!(sql("arm").0.contains("no condition"));
+    fn what_a_database_can_be_asked_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        Db::open(&Db::file(folder.path())).unwrap().close().unwrap();
+        let rows = |condition: Option<&str>, sort: Option<&str>, cols: Option<&str>| {
+            let given = |text: Option<&str>| text.map(str::to_owned);
+            let filter =
+                Filter { condition: given(condition), sort: given(sort), cols: given(cols) };
+            filter.rows(folder.path(), Some("s"), false).map_err(|error| error.to_string())
+        };
+        let table = rows(Some("map>0.5 and tags~GOOD"), Some("-mAP"), None).unwrap();
+        assert_eq!((table.columns.len(), table.rows.len()), (USUAL.len(), 0));
+        assert!(rows(Some("started>2026-01-01"), None, Some("all")).unwrap().columns.len() > 30);
+        for missing in ["", "arm,,seed", "arm,"] {
+            let text = rows(None, None, Some(missing)).unwrap_err();
+            assert!(text.starts_with("--cols: the name of a column is missing"), "{text}");
+        }
+        let text = rows(None, Some("-"), None).unwrap_err();
+        assert!(text.starts_with("--sort: the name of a column is missing"), "{text}");
+        let text = rows(Some("step>many"), None, None).unwrap_err();
+        assert!(text.contains("`step` holds numbers"), "{text}");
     }
 }

@@ -9,7 +9,7 @@ use crate::store::find::is_study;
 use crate::store::ingest::Writer;
 use crate::store::marks::Note;
 use crate::store::run_dir::now;
-use crate::store::{Db, Marks, RunDir, study_dir};
+use crate::store::{Db, Marks, RunDir, StoreError, study_dir};
 
 /// Write a note on a run or a study.
 #[derive(Debug, clap::Args)]
@@ -84,7 +84,7 @@ enum Owner {
 fn change(
     runs: &Path,
     name: &str,
-    change: impl FnOnce(&mut Marks) -> Result<(), crate::store::StoreError>,
+    change: impl FnOnce(&mut Marks) -> Result<(), StoreError>,
 ) -> anyhow::Result<u8> {
     let owner = owner(runs, name)?;
     let folder: PathBuf = match &owner {
@@ -123,16 +123,42 @@ fn owner(runs: &Path, name: &str) -> anyhow::Result<Owner> {
         return Ok(Owner::Study(name.to_owned()));
     }
     let mut db = Db::open_read(&Db::file(runs))?;
-    let uid = db.find_run(name)?;
-    let folder = runs.join(db.run_folder(&uid)?);
-    let run = RunDir::new(folder);
-    if !run.spec_file().is_file() {
-        return Err(BadInput(format!(
-            "`{name}` has no folder yet\n  hint: it gets one when its sweep begins"
-        ))
-        .into());
+    let studies = db.studies()?;
+    if studies.iter().any(|study| study == name) {
+        let record = study_dir::folder(runs, name)?.join("study.json");
+        return Err(elsewhere(&format!("the study `{name}`"), "record", &record).into());
     }
+    let uid = db.find_run(name).map_err(|error| or_study(error, &studies))?;
+    let folder = db.run_folder(&uid)?;
+    if folder.is_empty() {
+        return Err(BadInput::not_begun(name).into());
+    }
+    let run = RunDir::new(runs.join(folder));
+    if !run.is_here() {
+        return Err(elsewhere(&format!("the run `{name}`"), "folder", run.path()).into());
+    }
+    run.spec()?; // a folder without one is damaged
     Ok(Owner::Run(run))
+}
+
+/// What the database holds and the runs folder does not.
+fn elsewhere(what: &str, part: &str, path: &Path) -> BadInput {
+    BadInput(format!(
+        "{what} is in the database, but its {part} `{}` is not here\n  hint: notes, tags and archiving are kept in run folders: mark it where those are, `--runs DIR` names the place",
+        path.display()
+    ))
+}
+
+/// A name without `/` that is no run's may be meant for a study.
+fn or_study(error: StoreError, studies: &[String]) -> StoreError {
+    match error {
+        StoreError::Unknown { name, hint, .. } if !name.contains('/') && !studies.is_empty() => {
+            let known: Vec<String> = studies.iter().map(|study| format!("`{study}`")).collect();
+            let hint = format!("{hint}; studies are {}", known.join(", "));
+            StoreError::Unknown { what: "run or study", name, hint }
+        }
+        other => other,
+    }
 }
 
 fn told(name: &str, marks: &Marks) -> String {

@@ -7,15 +7,16 @@ use serde_json::{Map, Value as Json};
 
 use super::failure::BadInput;
 use super::{DONE, output};
-use crate::store::Db;
 use crate::store::export::{csv, hex, write_table};
-use crate::store::query::{Cell, ROW_CAP, Table, near_metrics, query_all, query_with};
+use crate::store::query::{Cell, ROW_CAP, Table, near_names, parameters, query_all, query_with};
+use crate::store::{Db, StoreError};
 
 /// Ask the results database in SQL. Reading only: nothing can be changed.
 ///
-/// Views made for people: `runs` (a line per cell), `final` (a column per metric, a line per finished
-/// cell), `curves` (every value along training), `last_values`, `comparisons` (paired with the baseline
-/// by seed), `camera_pairs`. `dgnet query "select * from metric_name"` lists the metrics.
+/// Views made for people: `runs` (a line per cell), `final` (a line per finished cell, a column for each
+/// metric that decides), `last_values` (the last value of every metric), `curves` (every value along
+/// training), `comparisons` (paired with the baseline by seed), `camera_pairs`. `dgnet query "select *
+/// from metric_name"` lists the metrics, `dgnet schema --database` every column.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -32,10 +33,11 @@ pub struct Args {
     /// A query of the library instead of SQL
     #[arg(long, value_name = "NAME", conflicts_with = "sql")]
     name: Option<String>,
-    /// List the library
+    /// List the library and the parameters of its queries
     #[arg(long)]
     list: bool,
-    /// Value of the parameter `:KEY`; may be given more than once
+    /// Value of the parameter `:KEY`; may be given more than once. It is a text unless it is exactly how a
+    /// number is spelled in short: `3`, `0.5`, not `007`
     #[arg(long, value_name = "KEY=VALUE")]
     param: Vec<String>,
     /// How to print the answer [default: table, or what the name of `--output` ends with]
@@ -79,14 +81,20 @@ const LIBRARY: [(&str, &str); 7] = [
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     if args.list {
-        output::data(&library())?;
+        output::data(&library()?)?;
         return Ok(DONE);
     }
+    let (file, mut values) = (Db::file(runs), values(&args.param)?);
     let sql = match &args.name {
         Some(name) => named(name)?,
         None => args.sql.as_deref().unwrap_or_default(),
     };
-    let (file, values) = (Db::file(runs), values(&args.param)?);
+    if args.name.is_some() {
+        // the library's queries ask about everything where a parameter is null
+        for name in parameters(sql)? {
+            values.entry(name).or_insert(Cell::Null);
+        }
+    }
     if let Some(path) = &args.output {
         let path = file_name(path, args.format)?;
         let answer = query_all(&file, sql, &values)?;
@@ -97,7 +105,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let answer = query_with(&file, sql, &values)?;
     print(&answer, args.format.unwrap_or(Format::Table))?;
     if answer.rows.is_empty()
-        && let Some(hint) = near_metrics(&file, sql)?
+        && let Some(hint) = near_names(&file, sql, &values)?
     {
         output::talk(&format!("no rows\n  hint: {hint}"));
     }
@@ -148,22 +156,22 @@ pub(super) fn print(answer: &Table, format: Format) -> anyhow::Result<()> {
     })?;
     if answer.capped {
         output::talk(&format!(
-            "only the first {ROW_CAP} rows are shown\n  hint: add `limit` and `offset`, or aggregate"
+            "only the first {ROW_CAP} rows are shown\n  hint: `dgnet query SQL --output FILE` writes every row to a file; or aggregate, or add `limit` and `offset`"
         ));
     }
     Ok(())
 }
 
-fn library() -> String {
-    let rows: Vec<Vec<String>> = LIBRARY
-        .iter()
-        .map(|(name, sql)| {
-            let about = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
-            vec![(*name).to_owned(), about.to_owned()]
-        })
-        .collect();
-    let table = output::table(&["name", "answers"], &[], &rows);
-    format!("{table}\ndgnet query --name ranking --param study=ablations\n")
+fn library() -> Result<String, StoreError> {
+    let rows = LIBRARY.iter().map(|(name, sql)| {
+        let about = sql.lines().next().unwrap_or_default().trim_start_matches("-- ");
+        Ok(vec![(*name).to_owned(), parameters(sql)?.join(", "), about.to_owned()])
+    });
+    let rows = rows.collect::<Result<Vec<_>, StoreError>>()?;
+    let table = output::table(&["name", "parameters", "answers"], &[], &rows);
+    Ok(format!(
+        "{table}\nparameters may be left out; for example:\ndgnet query --name ranking --param study=ablations\n"
+    ))
 }
 
 fn named(name: &str) -> Result<&'static str, BadInput> {
@@ -173,7 +181,7 @@ fn named(name: &str) -> Result<&'static str, BadInput> {
     })
 }
 
-/// `key=value` arguments; what looks like a number is one.
+/// `key=value` arguments.
 fn values(arguments: &[String]) -> Result<BTreeMap<String, Cell>, BadInput> {
     arguments
         .iter()
@@ -181,12 +189,7 @@ fn values(arguments: &[String]) -> Result<BTreeMap<String, Cell>, BadInput> {
             let (name, value) = argument.split_once('=').ok_or_else(|| {
                 BadInput(format!("--param {argument}: expected `key=value`\n  hint: for example `--param study=ablations`"))
             })?;
-            let cell = value
-                .parse()
-                .map(Cell::Integer)
-                .or_else(|_| value.parse().map(Cell::Real))
-                .unwrap_or_else(|_: std::num::ParseFloatError| Cell::Text(value.to_owned()));
-            Ok((name.trim_start_matches(':').to_owned(), cell))
+            Ok((name.trim_start_matches([':', '@', '$']).to_owned(), Cell::given(value)))
         })
         .collect()
 }
@@ -352,13 +355,29 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_numbers_where_they_look_like_one() {
-        let given = ["n=3", ":x=0.5", "study=a=b"].map(str::to_owned);
-        let expected =
-            [("n", Cell::Integer(3)), ("study", Cell::Text("a=b".into())), ("x", Cell::Real(0.5))];
+    fn parameters_are_numbers_where_they_are_spelled_like_one() {
+        let given = ["n=3", ":x=0.5", "study=a=b", "$arm=nan"].map(str::to_owned);
+        let text = |text: &str| Cell::Text(text.into());
+        let expected = [
+            ("arm", text("nan")),
+            ("n", Cell::Integer(3)),
+            ("study", text("a=b")),
+            ("x", Cell::Real(0.5)),
+        ];
         let expected = expected.map(|(name, cell)| (name.to_owned(), cell)).into();
         assert_eq!(values(&given).ok(), Some(expected));
         assert!(values(&["n".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn the_list_tells_the_parameters_of_every_query() {
+        let list = library().unwrap_or_default();
+        let line = |name: &str| {
+            let words = list.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+            words.split_whitespace().skip(1).take(2).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(line("ranking "), "study Mean,", "{list}");
+        assert_eq!(line("cameras "), "study, arm", "{list}");
     }
 
     #[test]

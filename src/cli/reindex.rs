@@ -14,6 +14,10 @@ pub fn run(runs: &Path) -> anyhow::Result<u8> {
     if found.damaged > 0 {
         output::talk(&format!("{} damaged lines were left out; `-v` names them", found.damaged));
     }
+    if let Some(kept) = &found.kept {
+        let why = "it knew runs of which no folder is here, or could not be read";
+        output::talk(&format!("the old database is kept as {}: {why}", kept.display()));
+    }
     output::data(&format!(
         "{}: {} studies, {} runs, {} lines\n",
         Db::file(runs).display(),

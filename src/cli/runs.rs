@@ -32,16 +32,17 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
-    if !args.filter.is_empty() {
-        let rows = args.filter.rows(runs, args.study.as_deref(), args.archived)?;
-        query::print(&rows, if args.json { Format::Json } else { Format::Table })?;
-        return Ok(DONE);
-    }
     let mut db = Db::open_read(&Db::file(runs))?;
     let studies = match &args.study {
         Some(name) => vec![db.study(name)?.name],
         None => db.studies()?,
     };
+    if !args.filter.is_empty() {
+        drop(db);
+        let rows = args.filter.rows(runs, args.study.as_deref(), args.archived)?;
+        query::print(&rows, if args.json { Format::Json } else { Format::Table })?;
+        return Ok(DONE);
+    }
     let mut cells = Vec::new();
     let mut marks: BTreeMap<String, MarkRow> = BTreeMap::new();
     for study in studies {

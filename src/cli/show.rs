@@ -1,19 +1,20 @@
-//! `dgnet show`: everything about one run, from its folder and the database.
+//! `dgnet show`: everything about one run, from its folder and the database, or from the database alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::failure::BadInput;
 use super::{DONE, output, query, study_file};
 use crate::report::facts::{quoted, utc};
 use crate::report::measure::{bytes, duration};
 use crate::spec::identity::flatten;
 use crate::spec::{Study, settings::Settings};
 use crate::store::query::{Cell, Table, query_with};
-use crate::store::records::RunSpec;
+use crate::store::recorded::Spec;
 use crate::store::stages::StageKind;
-use crate::store::{Db, Marks, RunDir, Stages};
+use crate::store::{Db, Recorded, RunDir, Stages};
 
 /// Show everything about a run: settings, results, provenance, stages, files, how to repeat it.
 #[derive(Debug, clap::Args)]
@@ -47,30 +48,46 @@ struct Setting {
     origin: String,
 }
 
+/// A run and all that is said about it.
+struct Shown<'a> {
+    run: RunDir,
+    /// Whether its folder is here; the database alone speaks otherwise.
+    here: bool,
+    record: Recorded,
+    cells: Vec<(String, String, i64)>,
+    settings: Vec<Setting>,
+    results: Table,
+    /// Path of the study file.
+    source: String,
+    runs: &'a Path,
+}
+
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let file = Db::file(runs);
     let mut db = Db::open_read(&file)?;
     let uid = db.find_run(&args.run)?;
     let cells = db.cells_of(&uid)?;
-    let run = RunDir::new(runs.join(db.run_folder(&uid)?));
-    let spec = run.spec()?;
-    let source = db.study(&spec.study).ok().map(|study| study.file).unwrap_or_default();
-    let uid_cell = BTreeMap::from([("uid".to_owned(), Cell::Text(uid.clone()))]);
-    let results = query_with(&file, RESULTS, &uid_cell)?;
-    let settings = settings(&spec, &source)?;
-    let text = if args.json {
-        as_json(&run, &spec, &cells, &settings, &results, runs, &source)?
+    let folder = db.run_folder(&uid)?;
+    let run = RunDir::new(runs.join(&folder));
+    let here = !folder.is_empty() && run.is_here();
+    let record = if here {
+        Recorded::read(&run)?
     } else {
-        as_text(&run, &spec, &cells, &settings, &results, runs, &source)?
+        db.recorded(&uid)?.ok_or_else(|| BadInput::not_begun(&args.run))?
     };
-    output::data(&text)?;
+    let source = db.study(&record.spec.study).ok().map(|study| study.file).unwrap_or_default();
+    let uid_cell = BTreeMap::from([("uid".to_owned(), Cell::Text(uid))]);
+    let results = query_with(&file, RESULTS, &uid_cell)?;
+    let settings = settings(&record.spec, &source)?;
+    let shown = Shown { run, here, record, cells, settings, results, source, runs };
+    output::data(&if args.json { as_json(&shown) } else { as_text(&shown) })?;
     Ok(DONE)
 }
 
 /// What differs from the program's defaults, and where it was stated if that can still be told.
-fn settings(spec: &RunSpec, source: &str) -> anyhow::Result<Vec<Setting>> {
+fn settings(spec: &Spec, source: &str) -> anyhow::Result<Vec<Setting>> {
     let (mut values, mut defaults) = (Vec::new(), Vec::new());
-    flatten("", &serde_json::to_value(&spec.settings)?, &mut values);
+    flatten("", &spec.settings, &mut values);
     flatten("", &serde_json::to_value(Settings::default())?, &mut defaults);
     let defaults: BTreeMap<String, Json> = defaults.into_iter().collect();
     // the study file may have changed since: it is believed where it still says the same
@@ -98,7 +115,7 @@ fn settings(spec: &RunSpec, source: &str) -> anyhow::Result<Vec<Setting>> {
 }
 
 /// The command that trains it again.
-fn command(spec: &RunSpec, source: &str) -> String {
+fn command(spec: &Spec, source: &str) -> String {
     format!("dgnet run {} --arm {} --seed {}", quoted(source), quoted(&spec.arm), spec.seed)
 }
 
@@ -113,7 +130,7 @@ struct Stage {
     parents: Vec<String>,
 }
 
-fn stages(spec: &RunSpec, runs: &Path) -> Vec<Stage> {
+fn stages(spec: &Spec, runs: &Path) -> Vec<Stage> {
     let stages = Stages::new(runs);
     let told = spec.stages.all().map(|(kind, key)| {
         let record = stages.record(kind, key).ok().flatten();
@@ -136,23 +153,16 @@ fn files(run: &RunDir) -> Vec<(String, u64)> {
         .collect()
 }
 
-fn as_text(
-    run: &RunDir,
-    spec: &RunSpec,
-    cells: &[(String, String, i64)],
-    settings: &[Setting],
-    results: &Table,
-    runs: &Path,
-    source: &str,
-) -> anyhow::Result<String> {
+fn as_text(shown: &Shown) -> String {
+    let Shown { run, record, settings, results, .. } = shown;
     let mut text = String::new();
     let mut section = |title: &str, body: String| {
         if !body.is_empty() {
             text.push_str(&format_section(title, &body));
         }
     };
-    section("run", head(run, spec, cells)?);
-    section("notes", notes(run)?);
+    section("run", head(shown));
+    section("notes", notes(record));
     let rows: Vec<Vec<String>> = settings
         .iter()
         .map(|s| vec![s.key.clone(), s.value.to_string(), s.default.to_string(), s.origin.clone()])
@@ -162,8 +172,8 @@ fn as_text(
         output::table(&["setting", "value", "default", "stated at"], &[], &rows),
     );
     section("results, last values", query::as_table(results));
-    section("provenance", provenance(run)?);
-    let rows: Vec<Vec<String>> = stages(spec, runs)
+    section("provenance", provenance(record));
+    let rows: Vec<Vec<String>> = stages(&record.spec, shown.runs)
         .into_iter()
         .map(|stage| {
             let state = if stage.there { "there" } else { "not there" };
@@ -181,9 +191,11 @@ fn as_text(
     section("stages", output::table(&columns, &["time"], &rows));
     let rows: Vec<Vec<String>> =
         files(run).into_iter().map(|(name, size)| vec![bytes(size), name]).collect();
-    section("files", output::table(&["size", "file"], &["size"], &rows));
-    section("repeat it", format!("{}\n", command(spec, source)));
-    Ok(text)
+    if shown.here {
+        section("files", output::table(&["size", "file"], &["size"], &rows));
+    }
+    section("repeat it", format!("{}\n", command(&record.spec, &shown.source)));
+    text
 }
 
 fn format_section(title: &str, body: &str) -> String {
@@ -197,17 +209,19 @@ fn pairs(rows: Vec<(&str, String)>) -> String {
     output::table(&["", ""], &[], &rows).trim_start_matches('\n').to_owned()
 }
 
-fn head(run: &RunDir, spec: &RunSpec, cells: &[(String, String, i64)]) -> anyhow::Result<String> {
+fn head(shown: &Shown) -> String {
+    let Shown { run, record, cells, .. } = shown;
     let named: Vec<String> =
         cells.iter().map(|(study, arm, seed)| format!("{study}/{arm}/{seed}")).collect();
+    let absent = if shown.here { "" } else { " (not here: this is what the database knows)" };
     let mut rows = vec![
         ("cells", named.join(", ")),
-        ("id", spec.uid.clone()),
-        ("folder", run.path().display().to_string()),
-        ("state", run.state()?.as_str().to_owned()),
-        ("recipe", spec.recipe.to_string()),
+        ("id", record.spec.uid.clone()),
+        ("folder", format!("{}{absent}", run.path().display())),
+        ("state", record.state.clone()),
+        ("recipe", record.spec.recipe.to_string()),
     ];
-    if let Some(end) = run.end()? {
+    if let Some(end) = &record.end {
         rows.push(("ended", utc(end.ended_at)));
         rows.push((
             "time",
@@ -217,24 +231,24 @@ fn head(run: &RunDir, spec: &RunSpec, cells: &[(String, String, i64)]) -> anyhow
         rows.extend(end.energy_j.map(|joules| {
             ("energy", format!("{:.1} Wh of the whole processor meanwhile", joules / 3600.0))
         }));
-        rows.extend(end.reason.map(|reason| ("reason", reason)));
+        rows.extend(end.reason.clone().map(|reason| ("reason", reason)));
     }
-    Ok(pairs(rows))
+    pairs(rows)
 }
 
-fn notes(run: &RunDir) -> anyhow::Result<String> {
-    let marks = Marks::read(run.path())?;
+fn notes(record: &Recorded) -> String {
+    let marks = &record.marks;
     let mut lines: Vec<String> =
         marks.notes.iter().map(|note| format!("{}  {}", utc(note.at), note.text)).collect();
     if !marks.tags.is_empty() {
         lines.push(marks.tags.iter().map(|tag| format!("+{tag}")).collect::<Vec<_>>().join(" "));
     }
     lines.extend(marks.archived_at.map(|at| format!("archived {}", utc(at))));
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }
 
-fn provenance(run: &RunDir) -> anyhow::Result<String> {
-    let Some(begin) = run.begin()? else { return Ok(String::new()) };
+fn provenance(record: &Recorded) -> String {
+    let Some(begin) = record.begin.clone() else { return String::new() };
     let dirty = begin.git_dirty.map_or_else(String::new, |hash| format!(" with changes {hash}"));
     let mut rows = vec![
         (
@@ -248,34 +262,29 @@ fn provenance(run: &RunDir) -> anyhow::Result<String> {
         ("commit", format!("{}{dirty}", begin.git_commit.unwrap_or_else(|| "none".into()))),
         ("command", begin.started_by.join(" ")),
         ("worker", begin.command.join(" ")),
-        ("data", run.spec()?.stages.data),
+        ("data", record.spec.stages.data.clone()),
     ];
     // records of earlier versions do not know everything
     rows.retain(|(_, value)| !value.is_empty());
-    Ok(pairs(rows))
+    pairs(rows)
 }
 
-fn as_json(
-    run: &RunDir,
-    spec: &RunSpec,
-    cells: &[(String, String, i64)],
-    settings: &[Setting],
-    results: &Table,
-    runs: &Path,
-    source: &str,
-) -> anyhow::Result<String> {
-    let cells: Vec<Json> = cells
+fn as_json(shown: &Shown) -> String {
+    let Shown { run, record, .. } = shown;
+    let cells: Vec<Json> = shown
+        .cells
         .iter()
         .map(|(study, arm, seed)| json!({ "study": study, "arm": arm, "seed": seed }))
         .collect();
-    let settings: Map<String, Json> = settings
+    let settings: Map<String, Json> = shown
+        .settings
         .iter()
         .map(|s| {
             let entry = json!({ "value": s.value, "default": s.default, "origin": s.origin });
             (s.key.clone(), entry)
         })
         .collect();
-    let stages: Vec<Json> = stages(spec, runs)
+    let stages: Vec<Json> = stages(&record.spec, shown.runs)
         .into_iter()
         .map(|stage| {
             json!({
@@ -290,19 +299,20 @@ fn as_json(
     let files: Map<String, Json> =
         files(run).into_iter().map(|(name, size)| (name, json!(size))).collect();
     let whole = json!({
-        "uid": spec.uid,
+        "uid": record.spec.uid,
         "cells": cells,
         "folder": run.path(),
-        "state": run.state()?.as_str(),
-        "recipe": spec.recipe,
-        "marks": Marks::read(run.path())?,
+        "there": shown.here,
+        "state": record.state,
+        "recipe": record.spec.recipe,
+        "marks": record.marks,
         "settings_not_default": settings,
-        "results": query::objects(results),
-        "begin": run.begin()?,
-        "end": run.end()?,
+        "results": query::objects(&shown.results),
+        "begin": record.begin,
+        "end": record.end,
         "stages": stages,
         "files": files,
-        "command": command(spec, source),
+        "command": command(&record.spec, &shown.source),
     });
-    Ok(format!("{whole:#}\n"))
+    format!("{whole:#}\n")
 }

@@ -29,14 +29,10 @@ pub fn augment(picture: &Rgb8, settings: &Augment, rng: &mut Rng) -> Vec<f32> {
         .map(|column| if flip { width - 1 - column } else { column })
         .collect();
     let mut values = vec![0.0; 3 * height * width];
-    for (channel, levels) in pixels::levels().iter().enumerate() {
-        let rows = values[channel * height * width..].chunks_exact_mut(width.max(1)).take(height);
-        for (row, values) in rows.enumerate() {
-            let start = source(row, top, height) * width * 3 + channel;
-            for (value, column) in values.iter_mut().zip(&columns) {
-                *value = levels[usize::from(data[start + column * 3])];
-            }
-        }
+    for (row, planes) in pixels::rows(&mut values, height, width).enumerate() {
+        let start = source(row, top, height) * width * 3;
+        let (photo, _) = data[start..start + width * 3].as_chunks::<3>();
+        pixels::normalise_row(columns.iter().map(|column| photo[*column]), planes);
     }
     values
 }

@@ -173,19 +173,44 @@ pub fn resize(picture: &Rgb8, height: usize, width: usize) -> Result<Rgb8, DataE
 /// `3 * height * width` values: channels, rows, columns.
 #[must_use]
 pub fn normalise(picture: &Rgb8) -> Vec<f32> {
-    let plane = picture.height * picture.width;
-    let mut values = vec![0.0; 3 * plane];
-    for (channel, levels) in levels().iter().enumerate() {
-        let pixels = picture.data.iter().skip(channel).step_by(3);
-        for (value, &pixel) in values[channel * plane..].iter_mut().zip(pixels) {
-            *value = levels[usize::from(pixel)];
-        }
+    let Rgb8 { height, width, data } = picture;
+    let mut values = vec![0.0; 3 * height * width];
+    let photo = data.as_chunks::<3>().0.chunks_exact((*width).max(1));
+    for (pixels, planes) in photo.zip(rows(&mut values, *height, *width)) {
+        normalise_row(pixels.iter().copied(), planes);
     }
     values
 }
 
+/// The rows of three planes of values: those of red, green and blue.
+///
+/// # Shapes
+/// `values`: `3 * height * width`, at least one.
+pub(super) fn rows(
+    values: &mut [f32],
+    height: usize,
+    width: usize,
+) -> impl Iterator<Item = [&mut [f32]; 3]> {
+    let (red, others) = values.split_at_mut(height * width);
+    let (green, blue) = others.split_at_mut(height * width);
+    let [red, green, blue] = [red, green, blue].map(|plane| plane.chunks_exact_mut(width.max(1)));
+    red.zip(green).zip(blue).map(|((red, green), blue)| [red, green, blue])
+}
+
+/// Normalises a row of pixels into the rows of three planes.
+pub(super) fn normalise_row(pixels: impl Iterator<Item = [u8; 3]>, planes: [&mut [f32]; 3]) {
+    let [reds, greens, blues] = levels();
+    let [red, green, blue] = planes;
+    let planes = red.iter_mut().zip(green).zip(blue);
+    for ([r, g, b], ((red, green), blue)) in pixels.zip(planes) {
+        *red = reds[usize::from(r)];
+        *green = greens[usize::from(g)];
+        *blue = blues[usize::from(b)];
+    }
+}
+
 /// The normalised value of each of the 256 levels of each channel.
-pub(super) fn levels() -> &'static [[f32; 256]; 3] {
+fn levels() -> &'static [[f32; 256]; 3] {
     static LEVELS: LazyLock<[[f32; 256]; 3]> = LazyLock::new(|| {
         std::array::from_fn(|channel| {
             std::array::from_fn(|level| (level as f32 / 255.0 - MEAN[channel]) / STD[channel])

@@ -142,7 +142,7 @@ fn arm_against(
 ) -> Result<ArmAgainst, ReportError> {
     let [there, here] = met.sides.each_ref().map(|side| mean(side, measure));
     let arm = met.sides[1].arm.clone();
-    let refused = refusal(&met);
+    let refused = refusal(&met, measure);
     let Some(reason) = refused else {
         let told = judge(db, study.clone(), measure.clone(), met, study.equal_within)?;
         return Ok(judged(arm, here, there, measure, told));

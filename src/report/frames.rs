@@ -31,6 +31,12 @@ pub struct Curve {
     pub points: Vec<Point>,
 }
 
+/// Whether curves are 0 from beginning to end, as those of a loss that is switched off.
+#[must_use]
+pub fn are_zero(curves: &[Curve]) -> bool {
+    curves.iter().flat_map(|curve| &curve.points).all(|point| point.low == 0.0 && point.high == 0.0)
+}
+
 /// What the rows come down to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Frames {

@@ -17,16 +17,14 @@ pub struct Measure {
     pub higher: Option<bool>,
 }
 
-/// Metrics that are shares, 0 to 1, and read best in per cent.
-const SHARES: [&str; 6] = ["mAP", "mINP", "rank", "swap_nearer", "swap_error", "teacher_accuracy"];
-
 impl Measure {
     /// From the definitions of a study, else the program's own; an unknown name gets no unit and no
     /// direction.
     #[must_use]
     pub fn of(name: &str, defs: &[MetricDef]) -> Self {
         let def = defs.iter().find(|d| d.name == name);
-        let share = SHARES.iter().any(|s| name.starts_with(s));
+        // shares read best in per cent
+        let share = metrics::is_share(name);
         let stored = def.map_or("", |d| d.unit.as_str());
         Self {
             name: name.to_owned(),

@@ -15,7 +15,8 @@ use super::ReportError;
 use super::compare::{Compared, SeedValue};
 use super::measure::{Measure, count};
 use super::words::{Speaker, p_value};
-use crate::stats::{self, Clustered, Paired, Verdict, Wilcoxon};
+use crate::stats::verdict::ALPHA;
+use crate::stats::{self, Clustered, Decision, Paired, Verdict, Wilcoxon};
 use crate::store::Db;
 use crate::store::find::{QueryRow, SettingPair};
 use crate::store::rows::{ArmRow, StudyRow};
@@ -69,7 +70,7 @@ pub fn pairwise(
     // the band is of the primary metric; another one has none unless it is given
     let band = band.unwrap_or(if metric == study.primary { study.equal_within } else { 0.0 });
     let met = meet(&mut db, found, &measure, false)?;
-    if let Some(reason) = refusal(&met) {
+    if let Some(reason) = refusal(&met, &measure) {
         return Err(ReportError::Unlike(reason));
     }
     judge(&mut db, study, measure, met, band)
@@ -185,6 +186,7 @@ fn sentences(told: &Pairwise, study: StudyRow, differences: Vec<f64>) -> Vec<Str
     };
     let speaker = Speaker { study: &row, arms: &arms, primary: &told.measure };
     let mut sentences = vec![speaker.arm(&compared)];
+    sentences.extend(rule(told));
     sentences.extend(single_seed(told));
     let missing = told.pairs.iter().filter(|p| p.left_out.is_some()).count();
     if missing > 0 {
@@ -212,6 +214,21 @@ fn sentences(told: &Pairwise, study: StudyRow, differences: Vec<f64>) -> Vec<Str
         sentences.push(ALONE.to_owned());
     }
     sentences
+}
+
+/// Which rule decides, where the interval and the test beside it would decide otherwise.
+fn rule(told: &Pairwise) -> Option<String> {
+    let (estimate, verdict) = (told.estimate.as_ref()?, told.verdict?);
+    let leaves_out = estimate.t95?.excludes_zero();
+    let is_same = verdict.decision == Decision::NoDifference; // decided by the band
+    if is_same || leaves_out == (estimate.test.p <= ALPHA) {
+        return None;
+    }
+    Some(format!(
+        "The 95 % t interval decides, and it {}; the sign-flip test (p = {}) decides only within the corrected family of a study (`confirm`), which this comparison is not part of.",
+        if leaves_out { "leaves zero out" } else { "holds zero" },
+        p_value(estimate.test.p),
+    ))
 }
 
 /// What the queries of a single pair tell, and what they cannot.

@@ -25,6 +25,10 @@ impl Lab {
         let run = RunDir::create(self.root(), spec).unwrap();
         let mut lines = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
         lines.metrics(5, &[("mAP", value), ("loss_total", 1.0 - value)]).unwrap();
+        // as a teacher generates nothing
+        if spec.arm != "teacher_only" && spec.arm != "other_teacher" {
+            lines.metrics(5, &[("diversity", value)]).unwrap();
+        }
         lines.queries(queries).unwrap();
         lines.end(&end(state, 1, 5)).unwrap();
     }
@@ -149,7 +153,44 @@ fn other_data_and_other_recipes_are_refused() {
     let text = lab.compare("s/full", "t/full", None).unwrap_err().to_string();
     assert!(text.contains("saw other data: they are never pooled"), "{text}");
     let text = lab.compare("full", "s/full", None).unwrap_err().to_string();
-    assert!(text.contains("several studies have it"), "{text}");
+    assert!(
+        text.contains("ambiguous arm `full`") && text.contains("`s/full` or `t/full`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_arm_that_lacks_the_metric_is_named() {
+    let lab = Lab::new();
+    let (full, less) = (("full", &[0.61, 0.63][..]), ("teacher_only", &[0.58, 0.597][..]));
+    lab.study("s", "dd", &[full, less, ("other_teacher", &[0.58, 0.597])]);
+    let refused = |one, other| lab.compare(one, other, Some("diversity")).unwrap_err().to_string();
+    let text = refused("full", "teacher_only");
+    assert!(text.starts_with("`teacher_only` has no `diversity`: none of its finished"), "{text}");
+    assert!(text.contains("where study = 's' and arm = 'teacher_only'"), "{text}");
+    assert_eq!(text, refused("teacher_only", "full"));
+    let text = refused("other_teacher", "teacher_only");
+    assert!(text.starts_with("neither `other_teacher` nor `teacher_only` has"), "{text}");
+    let mut db = Db::open_read(&Db::file(lab.root())).unwrap();
+    let measure = Measure::of("diversity", &db.metric_defs().unwrap());
+    let arms = ["full", "teacher_only"].map(|arm| ("s".to_owned(), arm.to_owned()));
+    let met = meet(&mut db, arms, &measure, false).unwrap();
+    assert_eq!(met.pairs[0].left_out.as_deref(), Some("teacher_only has no diversity"));
+}
+
+#[test]
+fn the_rule_is_said_where_interval_and_test_disagree() {
+    let lab = Lab::new();
+    let (level, outlier) = ([0.60; 6], [0.59, 0.589, 0.588, 0.587, 0.586, 0.40]);
+    lab.study("s", "dd", &[("full", &level), ("less", &outlier), ("worse", &[0.57; 6])]);
+    let said = |other| lab.compare("full", other, None).unwrap().sentences.join("\n");
+    let text = said("less");
+    assert!(text.contains("is undecided"), "{text}");
+    assert!(text.contains("t interval decides, and it holds zero; the sign-flip test (p = 0.031)"));
+    assert!(!said("worse").contains("decides"), "both say worse");
+    lab.study("t", "dd", &[("few", &[0.61, 0.63, 0.60]), ("fewer", &[0.58, 0.597, 0.57])]);
+    let text = lab.compare("few", "fewer", None).unwrap().sentences.join("\n");
+    assert!(text.contains("it leaves zero out; the sign-flip test (p = 0.25)"), "{text}");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::compare::Compared;
 use super::figures::canvas::Marker;
 use super::figures::curves::{self, Curves, Line};
 use super::figures::{DARK, LIGHT, Picture, Stroke, Theme, theme};
-use super::frames::{Curve, Frames};
+use super::frames::{Curve, Frames, are_zero};
 use super::front::Several;
 use super::measure::{Measure, count};
 use super::view::ArmView;
@@ -152,6 +152,7 @@ fn charts<'a>(
         .iter()
         .filter(|(_, curves)| curves.iter().any(|c| c.points.len() > 1))
         .filter_map(|(name, curves)| place(name).map(|p| (p, name.as_str(), curves.as_slice())))
+        .filter(|(place, _, curves)| *place != Place::Loss || !are_zero(curves))
         .collect();
     // the total leads the losses
     charts.sort_by_key(|(p, name, _)| (order.iter().position(|o| o == p), *name != "loss_total"));

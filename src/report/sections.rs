@@ -82,12 +82,19 @@ fn arms(report: &Report) -> Markup {
                     }
                     th.n scope="col" { "p" }
                     th scope="col" { "Verdict" }
-                    @for heading in &report.secondary { th.n scope="col" { (heading) } }
+                    @for heading in &report.secondary { th.n scope="col" { (unbroken(heading)) } }
                 }
             }
             tbody { @for arm in &report.arms { (arm_row(report, arm)) } }
         }
         (references(report))
+    }
+}
+
+/// A heading whose words stay whole: `rank-1` does not end a line at its hyphen.
+fn unbroken(heading: &str) -> Markup {
+    html! {
+        @for word in heading.split_inclusive(' ') { span.whole { (word.trim_end()) } " " }
     }
 }
 
@@ -214,20 +221,27 @@ fn curves(report: &Report) -> Markup {
                 " In grey: the " (report.muted) " arms with the smallest differences."
             }
         }
-        @if !report.never_finite.is_empty() {
+        (without_chart("Without any finite value", &report.never_finite))
+        (without_chart("0 from beginning to end", &report.always_zero))
+        @if of(report, Place::Loss).next().is_some() { h3 { "Losses" } (panels(Place::Loss)) }
+        @if of(report, Place::Other).next().is_some() {
+            h3 { "Other measurements" }
+            (panels(Place::Other))
+        }
+    }
+}
+
+fn without_chart(why: &str, names: &[String]) -> Markup {
+    html! {
+        @if !names.is_empty() {
             p.note {
-                "Without any finite value, and so without a chart: "
-                @for (place, name) in report.never_finite.iter().enumerate() {
+                (why) ", and so without a chart: "
+                @for (place, name) in names.iter().enumerate() {
                     @if place > 0 { ", " }
                     code { (name) }
                 }
                 "."
             }
-        }
-        @if of(report, Place::Loss).next().is_some() { h3 { "Losses" } (panels(Place::Loss)) }
-        @if of(report, Place::Other).next().is_some() {
-            h3 { "Other measurements" }
-            (panels(Place::Other))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::cameras::{self, Cameras};
 use super::compare::{Compared, compare, mean_of_finished};
 use super::facts::{self, Cost, Fact, Failure, RunLine, StageLine};
 use super::figures::forest::Tone;
-use super::frames::{Frames, frames};
+use super::frames::{Frames, are_zero, frames};
 use super::front::{Front, Several};
 use super::measure::{Measure, count};
 use super::notes;
@@ -58,6 +58,8 @@ pub struct Report {
     pub muted: usize,
     /// Metrics that never had a finite value, and so no chart.
     pub never_finite: Vec<String>,
+    /// Losses that are 0 from beginning to end, and so have no chart.
+    pub always_zero: Vec<String>,
     /// Arms with a published counterpart.
     pub references: Vec<Reference>,
     /// What people noted.
@@ -213,6 +215,7 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
         legend,
         muted,
         never_finite: never_finite(data, &frames),
+        always_zero: always_zero(&frames),
         references,
         notes: notes::notes(data),
         pictures: pictures::grids(data),
@@ -246,6 +249,11 @@ fn never_finite(data: &StudyData, frames: &Frames) -> Vec<String> {
     let names: BTreeSet<&str> = data.finals.iter().map(|m| m.metric.as_str()).collect();
     let absent = names.into_iter().filter(|name| !frames.curves.contains_key(*name));
     absent.map(str::to_owned).collect()
+}
+
+fn always_zero(frames: &Frames) -> Vec<String> {
+    let losses = frames.curves.iter().filter(|(name, _)| name.starts_with("loss_"));
+    losses.filter(|(_, curves)| are_zero(curves)).map(|(name, _)| name.clone()).collect()
 }
 
 fn arm_view(

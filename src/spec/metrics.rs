@@ -33,6 +33,15 @@ const fn metric(
     MetricInfo { name, unit, direction, about }
 }
 
+/// How the names of shares begin.
+const SHARES: [&str; 6] = ["mAP", "mINP", "rank", "swap_nearer", "swap_error", "teacher_accuracy"];
+
+/// Whether the values of a metric are shares, 0 to 1.
+#[must_use]
+pub fn is_share(name: &str) -> bool {
+    SHARES.iter().any(|share| name.starts_with(share))
+}
+
 use Direction::{Higher, Lower, None as Neither};
 
 /// Every metric that a run can record, in the order in which they are shown.

@@ -109,6 +109,19 @@ fn the_default_study_loads_without_a_note() {
     assert_eq!(teachers.len(), 1, "the arms of a seed share its teacher");
 }
 
+#[test]
+fn every_study_of_the_repository_loads() {
+    for (name, arms, seeds) in [("components.yaml", 7, 8), ("components_large.yaml", 26, 8)] {
+        let study = Study::load(&experiments().join(name), &[]).unwrap();
+        assert_eq!((study.arms.len(), study.seeds.len()), (arms, seeds), "{name}");
+        assert_eq!(
+            (study.baseline.as_str(), study.confirm.as_slice()),
+            ("full", &["teacher_only".to_owned()][..])
+        );
+        assert_eq!(study.notes, Vec::<String>::new(), "{name}");
+    }
+}
+
 /// `base/paper.yaml` is the documentation of the defaults, so they must not drift apart.
 #[test]
 fn the_paper_is_the_default() {

@@ -72,7 +72,7 @@ struct Bins {
     low: f64,
     high: f64,
     per_unit: f64,
-    count: usize,
+    last: usize,
     margin: f64,
 }
 
@@ -86,15 +86,15 @@ impl Bins {
             return None;
         }
         // as many as photos leave most bins empty, and no more than fit into the nearest cache
-        let count = (row.rough.len() / 4).clamp(1, 4096);
-        let per_unit = count as f64 / (high - low);
+        let last = (row.rough.len() / 4).clamp(1, 4096);
+        let per_unit = last as f64 / (high - low);
         let per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
-        Some(Self { low, high, per_unit, count, margin: row.margin })
+        Some(Self { low, high, per_unit, last, margin: row.margin })
     }
 
     /// The bin of a score; higher scores have the same or a higher one.
     fn of(&self, score: f64) -> usize {
-        (((score - self.low) * self.per_unit) as usize).min(self.count)
+        (((score - self.low) * self.per_unit) as usize).min(self.last)
     }
 
     /// Adds to `ahead` the photos that are settled by their bins, without `junk`; returns those in bins that
@@ -106,11 +106,11 @@ impl Bins {
         junk: &[usize],
         ahead: &mut [usize],
     ) -> Vec<usize> {
-        let mut is_near = vec![false; self.count + 1];
+        let mut is_near = vec![false; self.last + 1];
         for (score, _) in matches {
             is_near[self.of(score - self.margin)..=self.of(score + self.margin)].fill(true);
         }
-        let mut photos = vec![0_u32; self.count + 1];
+        let mut photos = vec![0_u32; self.last + 1];
         let mut near = Vec::new();
         for (at, score) in rough.iter().enumerate() {
             let score: f64 = (*score).into();
@@ -133,7 +133,7 @@ impl Bins {
             }
         }
         let mut before = 0;
-        for bin in (0..=self.count).rev().filter(|bin| !is_near[*bin]) {
+        for bin in (0..=self.last).rev().filter(|bin| !is_near[*bin]) {
             let is_above = |(score, _): &&(f64, usize)| self.of(score - self.margin) > bin;
             before += matches[before..].iter().take_while(is_above).count();
             ahead[before] += photos[bin] as usize;
@@ -142,9 +142,10 @@ impl Bins {
     }
 }
 
-/// A score as ranking compares it: no number is behind all, and the two zeros are equal.
+/// A score as ranking compares it, by `total_cmp`: no number is behind all, also behind minus infinity, and
+/// the two zeros are equal.
 pub fn comparable(score: f64) -> f64 {
-    if score.is_nan() { f64::NEG_INFINITY } else { score + 0.0 }
+    if score.is_nan() { f64::NAN.copysign(-1.0) } else { score + 0.0 }
 }
 
 #[cfg(test)]

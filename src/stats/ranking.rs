@@ -110,8 +110,12 @@ pub fn camera_pairs(
     scores: &dyn Scores,
 ) -> Vec<CameraPair> {
     let cameras = Camera::all(gallery);
-    let rank = |row: &Row<'_, f32>, at: usize| rank_by_camera(row, queries[at], &cameras);
-    let ranked = in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank);
+    let rank = |rough: &[f32], at: usize| {
+        let exact = |photo| scores.exact(at, photo);
+        let row = Row { rough, margin: scores.margin(at), exact: &exact };
+        rank_by_camera(&row, queries[at], &cameras)
+    };
+    let ranked = in_tiles([queries.len(), gallery.len()], threads, rough, &rank);
     let mut pairs: BTreeMap<(u32, u32), Vec<Ranked>> = BTreeMap::new();
     for (query, cameras) in queries.iter().zip(ranked) {
         for (camera, ranked) in cameras {
@@ -267,6 +271,16 @@ pub trait Scores: Sync {
     fn exact(&self, query: usize, photo: usize) -> f64;
 }
 
+/// How far a product of two features in 32 bits may be from the exact one, by the `lengths` of both: each is
+/// rounded, and so is a sum of `dims` products in any order (Higham, Accuracy and Stability of Numerical
+/// Algorithms, 3.1, and Cauchy-Schwarz); numbers too small for 32 bits are lost.
+#[must_use]
+pub fn product_margin(dims: usize, [one, other]: [f64; 2]) -> f64 {
+    let roundings = (dims + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
+    let lost = dims as f64 * (one + other + 1.0) * f64::from(f32::MIN_POSITIVE);
+    roundings / (1.0 - roundings) * one * other + lost
+}
+
 /// Writes rough scores of the queries from a given one on with every gallery photo, row by row, until the
 /// slice is full.
 pub type RoughScores<'a> = dyn Fn(usize, &mut [f32]) + 'a;
@@ -280,20 +294,22 @@ pub fn rank_quickly(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Ranking {
-    let rank = |row: &Row<'_, f32>, at: usize| rank_row(row, queries[at], gallery);
-    Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, scores, &rank) }
+    let rank = |rough: &[f32], at: usize| {
+        let exact = |photo| scores.exact(at, photo);
+        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], gallery)
+    };
+    Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
 }
 
 /// Rough scores held at once: 32 MiB.
 const TILE: usize = 8 << 20;
 
-/// `of(scores, i)` for every query i in order, on `threads` threads, a tile of rough scores at a time.
-fn in_tiles<T: Send>(
+/// `of(rough scores, i)` for every query i in order, on `threads` threads, a tile of rough scores at a time.
+pub(super) fn in_tiles<T: Send>(
     [queries, photos]: [usize; 2],
     threads: usize,
     rough: &RoughScores<'_>,
-    scores: &dyn Scores,
-    of: &(dyn Fn(&Row<'_, f32>, usize) -> T + Sync),
+    of: &(dyn Fn(&[f32], usize) -> T + Sync),
 ) -> Vec<T> {
     let height = (TILE / photos.max(1)).clamp(1, queries.max(1));
     let mut tile = vec![0.0_f32; height * photos];
@@ -301,21 +317,8 @@ fn in_tiles<T: Send>(
     for from in (0..queries).step_by(height) {
         let rows = height.min(queries - from);
         rough(from, &mut tile[..rows * photos]);
-        let tile = &tile;
-        all.extend(in_parallel(
-            rows,
-            threads,
-            || (),
-            |(), at| {
-                let query = from + at;
-                let row = Row {
-                    rough: &tile[at * photos..(at + 1) * photos],
-                    margin: scores.margin(query),
-                    exact: &|photo| scores.exact(query, photo),
-                };
-                of(&row, query)
-            },
-        ));
+        let row = |at: usize| &tile[at * photos..(at + 1) * photos];
+        all.extend(in_parallel(rows, threads, || (), |(), at| of(row(at), from + at)));
     }
     all
 }

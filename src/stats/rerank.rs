@@ -1,7 +1,11 @@
-//! k-reciprocal re-ranking (Zhong et al. 2017) on plain slices: photos that count each other among their
-//! nearest move closer together. Person and camera labels are not known here.
+//! k-reciprocal re-ranking (Zhong et al. 2017): photos that count each other among their nearest move closer
+//! together. Products of features come from the caller, roughly; where they leave an order open, the exact
+//! ones are computed here, so results are those of products summed in 64 bits.
 
-use super::ranking::in_parallel;
+use super::places::Row;
+use super::ranking::{
+    Label, Ranking, RoughScores, in_parallel, in_tiles, product_margin, rank_row,
+};
 
 /// Settings of the re-ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,12 +27,6 @@ impl Default for Rerank {
 /// A row of few values, by ascending column.
 type Sparse = Vec<(u32, f64)>;
 
-/// Rows whose distances to all photos are computed at once: each photo is then read from memory once for
-/// all of them.
-const TILE: usize = 16;
-/// Photos of a tile's inner block, so that they stay in the nearest cache.
-const BLOCK: usize = 32;
-
 /// Queries and a gallery, ready to give re-ranked distances row by row.
 ///
 /// Memory is the features and a few hundred numbers per photo; no matrix of distances ever exists.
@@ -43,7 +41,8 @@ pub struct Reranker<'a> {
 }
 
 impl<'a> Reranker<'a> {
-    /// Finds neighbours and encodes every photo by them, on `threads` threads.
+    /// Finds neighbours and encodes every photo by them, on `threads` threads. `rough` writes the products of
+    /// photos (queries first) with all photos, in 32 bits at least.
     ///
     /// # Shapes
     /// `query`, `gallery`: rows of `dims`, each of unit length. What does not fill a row is ignored.
@@ -54,10 +53,11 @@ impl<'a> Reranker<'a> {
         dims: usize,
         settings: Rerank,
         threads: usize,
+        rough: &RoughScores<'_>,
     ) -> Self {
         // without dimensions there are no photos
         let (query, gallery) = if dims == 0 { (&[][..], &[][..]) } else { (query, gallery) };
-        let photos = Photos::new(query, gallery, dims.max(1), settings.k1, threads);
+        let photos = Photos::new(query, gallery, dims.max(1), settings.k1, threads, rough);
         let encoded = in_parallel(
             photos.rows.len(),
             threads,
@@ -76,26 +76,63 @@ impl<'a> Reranker<'a> {
         self.photos.rows.len() - self.queries
     }
 
+    /// Ranks the gallery for every query by re-ranked distance, on `threads` threads. `rough` writes the
+    /// products of queries with gallery photos.
+    #[must_use]
+    pub fn rank(
+        &self,
+        queries: &[Label],
+        gallery: &[Label],
+        threads: usize,
+        rough: &RoughScores<'_>,
+    ) -> Ranking {
+        let rank = |products: &[f32], at: usize| {
+            let jaccard = self.jaccard(at);
+            let nearness = |photo: usize, distance: f64| -self.distance(jaccard[photo], distance);
+            let farthest = self.photos.farthest[at];
+            let products = products.iter().enumerate();
+            let rough: Vec<f64> = products
+                .map(|(photo, product)| nearness(photo, squared(f64::from(*product)) / farthest))
+                .collect();
+            let exact = |photo| nearness(photo, self.photos.distance(at, self.queries + photo));
+            // the weighted sum's own roundings: fewer than eight, of numbers below four (where `farthest` is tiny they
+            // are larger, and so is the first term)
+            let margin =
+                self.lambda.abs() * 2.0 * self.photos.margin / farthest + 32.0 * f64::EPSILON;
+            rank_row(&Row { rough: &rough, margin, exact: &exact }, queries[at], gallery)
+        };
+        Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
+    }
+
     /// Re-ranked distances of one query to every gallery photo; smaller is nearer.
-    ///
-    /// # Shapes
-    /// `row`: one number a gallery photo.
-    pub fn distances(&self, query: usize, row: &mut [f64]) {
-        row.fill(0.0);
+    #[must_use]
+    pub fn distances(&self, query: usize) -> Vec<f64> {
+        let jaccard = self.jaccard(query).into_iter().zip(self.queries..);
+        jaccard
+            .map(|(jaccard, photo)| self.distance(jaccard, self.photos.distance(query, photo)))
+            .collect()
+    }
+
+    fn distance(&self, jaccard: f64, original: f64) -> f64 {
+        (1.0 - self.lambda) * jaccard + self.lambda * original
+    }
+
+    /// Jaccard distances of one query to every gallery photo.
+    fn jaccard(&self, query: usize) -> Vec<f64> {
+        let mut row = vec![0.0; self.gallery()];
         for &(column, value) in &self.averaged[query] {
             for &(photo, other) in &self.columns[column as usize] {
                 row[photo as usize] += value.min(other);
             }
         }
-        for (common, photo) in row.iter_mut().zip(self.queries..) {
-            let jaccard = 1.0 - *common / (2.0 - *common);
-            *common =
-                (1.0 - self.lambda) * jaccard + self.lambda * self.photos.distance(query, photo);
+        for common in &mut row {
+            *common = 1.0 - *common / (2.0 - *common);
         }
+        row
     }
 }
 
-/// Re-ranked distances of every query to every gallery photo, all at once.
+/// Re-ranked distances of every query to every gallery photo, all at once, with products of its own.
 ///
 /// # Shapes
 /// `query`, `gallery`: rows of `dims`, each of unit length; the result: queries x gallery, row-major.
@@ -108,12 +145,17 @@ pub fn rerank(
     settings: Rerank,
     threads: usize,
 ) -> Vec<f64> {
-    let reranker = Reranker::new(query, gallery, dims, settings, threads);
-    let row = |(): &mut (), at| {
-        let mut row = vec![0.0; reranker.gallery()];
-        reranker.distances(at, &mut row);
-        row
+    let rows: Vec<&[f64]> =
+        [query, gallery].iter().flat_map(|rows| rows.chunks_exact(dims.max(1))).collect();
+    let rough = |from: usize, products: &mut [f32]| {
+        for (products, one) in products.chunks_exact_mut(rows.len().max(1)).zip(&rows[from..]) {
+            for (product, other) in products.iter_mut().zip(&rows) {
+                *product = dot(one, other) as f32;
+            }
+        }
     };
+    let reranker = Reranker::new(query, gallery, dims, settings, threads, &rough);
+    let row = |(): &mut (), at| reranker.distances(at);
     in_parallel(reranker.queries, threads, || (), row).concat()
 }
 
@@ -125,34 +167,38 @@ struct Photos<'a> {
     farthest: Vec<f64>,
     /// The first k1 + 1 photos from each, itself included, nearest first.
     nearest: Vec<Vec<usize>>,
+    /// How far a rough product may be from the exact one.
+    margin: f64,
 }
 
 impl<'a> Photos<'a> {
-    fn new(query: &'a [f64], gallery: &'a [f64], dims: usize, k1: usize, threads: usize) -> Self {
+    fn new(
+        query: &'a [f64],
+        gallery: &'a [f64],
+        dims: usize,
+        k1: usize,
+        threads: usize,
+        rough: &RoughScores<'_>,
+    ) -> Self {
         let rows: Vec<&[f64]> =
             query.chunks_exact(dims).chain(gallery.chunks_exact(dims)).collect();
-        let tiles: Vec<&[&[f64]]> = rows.chunks(TILE).collect();
-        let looked = in_parallel(
-            tiles.len(),
-            threads,
-            || (vec![0.0; TILE * rows.len()], Vec::with_capacity(rows.len())),
-            |(distances, order), at| {
-                fill_tile(tiles[at], &rows, distances);
-                let of_tile = distances.chunks_exact(rows.len()).take(tiles[at].len());
-                of_tile.map(|distances| look(distances, order, k1)).collect::<Vec<_>>()
-            },
-        );
-        let (farthest, nearest) = looked.into_iter().flatten().unzip();
-        Self { rows, farthest, nearest }
+        // lengths are 1 but for rounding
+        let margin = product_margin(dims, [1.0 + 1e-6; 2]);
+        let look = |products: &[f32], from: usize| {
+            look(products, margin, k1, |to| squared(dot(rows[from], rows[to])))
+        };
+        let looked = in_tiles([rows.len(); 2], threads, rough, &look);
+        let (farthest, nearest) = looked.into_iter().unzip();
+        Self { rows, farthest, nearest, margin }
     }
 
     /// Squared distance, as a share of the largest one from `from`.
     fn distance(&self, from: usize, to: usize) -> f64 {
-        squared(self.rows[from], self.rows[to]) / self.farthest[from]
+        squared(dot(self.rows[from], self.rows[to])) / self.farthest[from]
     }
 
     fn nearest(&self, of: usize, k: usize) -> &[usize] {
-        &self.nearest[of][..self.nearest[of].len().min(k + 1)]
+        &self.nearest[of][..self.nearest[of].len().min(k.saturating_add(1))]
     }
 
     /// Photos among the k nearest of `of` that count it among theirs.
@@ -162,34 +208,53 @@ impl<'a> Photos<'a> {
     }
 }
 
-/// Squared distances from the rows of a tile to all rows, tile row after tile row.
-fn fill_tile(tile: &[&[f64]], rows: &[&[f64]], distances: &mut [f64]) {
-    for (block, photos) in rows.chunks(BLOCK).enumerate() {
-        for (row, from) in distances.chunks_exact_mut(rows.len()).zip(tile) {
-            for (distance, to) in row[block * BLOCK..].iter_mut().zip(photos) {
-                *distance = squared(from, to);
-            }
+/// The largest squared distance from a photo and its k1 + 1 nearest photos, equal ones in order and those without a
+/// number last, given the rough products with all photos. Only photos are measured exactly that a product within the margin may put first or last.
+fn look(
+    products: &[f32],
+    margin: f64,
+    k1: usize,
+    exact: impl Fn(usize) -> f64,
+) -> (f64, Vec<usize>) {
+    let mut order = products.to_vec();
+    let known = order.iter().all(|product| product.is_finite());
+    // largest first
+    let (least, nearest) = match order.len() {
+        0 => (0.0, 0.0),
+        count => {
+            let (_, nearest, rest) =
+                order.select_nth_unstable_by(k1.min(count - 1), |a, b| b.total_cmp(a));
+            (rest.iter().copied().fold(*nearest, f32::min), *nearest)
+        }
+    };
+    let may_be = |product: f64| {
+        let is_nearest = product >= f64::from(nearest) - 2.0 * margin;
+        (is_nearest, product <= f64::from(least) + 2.0 * margin)
+    };
+    let mut farthest = f64::MIN_POSITIVE;
+    let mut near = Vec::new();
+    for (at, product) in products.iter().enumerate() {
+        let (is_nearest, is_farthest) = may_be(f64::from(*product));
+        if is_nearest || is_farthest || !known {
+            let distance = exact(at);
+            farthest = farthest.max(distance);
+            near.push((if distance.is_nan() { f64::INFINITY } else { distance }, at));
         }
     }
+    near.sort_unstable_by(|(one, first), (other, second)| {
+        one.total_cmp(other).then(first.cmp(second))
+    });
+    near.truncate(k1.saturating_add(1));
+    (farthest, near.into_iter().map(|(_, at)| at).collect())
 }
 
-/// The largest distance of a row and its k1 + 1 nearest photos; `order` is room to sort in.
-fn look(distances: &[f64], order: &mut Vec<usize>, k1: usize) -> (f64, Vec<usize>) {
-    let farthest = distances.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-    let nearer = |left: &usize, right: &usize| {
-        distances[*left].total_cmp(&distances[*right]).then(left.cmp(right))
-    };
-    order.clear();
-    order.extend(0..distances.len());
-    if k1 + 1 < order.len() {
-        order.select_nth_unstable_by(k1, nearer);
-        order.truncate(k1 + 1);
-    }
-    order.sort_unstable_by(nearer);
-    (farthest, order.clone())
+/// The squared distance of two points of unit length from their product.
+fn squared(product: f64) -> f64 {
+    2.0 - 2.0 * product
 }
 
-fn squared(left: &[f64], right: &[f64]) -> f64 {
+/// The dot product, summed in 64 bits in a fixed order.
+fn dot(left: &[f64], right: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
     let rest = left.remainder().iter().zip(right.remainder());
@@ -199,7 +264,7 @@ fn squared(left: &[f64], right: &[f64]) -> f64 {
             sums[lane] += left[lane] * right[lane];
         }
     }
-    2.0 - 2.0 * (sums.iter().sum::<f64>() + rest)
+    sums.iter().sum::<f64>() + rest
 }
 
 /// The photo as a weighting of its expanded reciprocal neighbours, summing to 1.
@@ -260,8 +325,9 @@ fn by_column(rows: &[Sparse], queries: usize) -> Vec<Sparse> {
 }
 
 #[cfg(test)]
-#[allow(clippy::print_stderr)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Unit vectors in the plane, by angle in degrees.
@@ -303,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn more_photos_than_a_tile_and_a_block_are_all_compared() {
+    fn every_two_photos_are_compared() {
         // 75 photos on a circle: without neighbours and with lambda 1 the distance is the plain one
         let angles: Vec<f64> = (0..75).map(|photo| f64::from(photo) * 4.7).collect();
         let gallery = at(&angles);
@@ -318,40 +384,51 @@ mod tests {
         }
     }
 
-    /// `cargo test --release --lib -- --ignored market_size --nocapture`
-    #[test]
-    #[ignore = "minutes: 3,368 queries and 19,732 photos of 256 dimensions, to measure time and memory"]
-    fn market_size() {
-        const DIMS: usize = 256;
-        // any well-mixed numbers will do (splitmix64)
-        let mixed = |at: u64| {
-            let mut z = at.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-            (z >> 40) as f64 / f64::from(1 << 23) - 1.0
-        };
-        let features = |rows: std::ops::Range<u64>| {
-            let row = |at: u64| {
-                let from = at * DIMS as u64;
-                let row: Vec<f64> = (from..from + DIMS as u64).map(mixed).collect();
-                let norm = row.iter().map(|value| value * value).sum::<f64>().sqrt();
-                row.into_iter().map(move |value| value / norm)
-            };
-            rows.flat_map(row).collect::<Vec<f64>>()
-        };
-        let (query, gallery) = (features(1..3_369), features(3_369..23_101));
-        let began = std::time::Instant::now();
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let reranker = Reranker::new(&query, &gallery, DIMS, Rerank::default(), threads);
-        let mut row = vec![0.0; reranker.gallery()];
-        let mut sum = 0.0;
-        for at in 0..3_368 {
-            reranker.distances(at, &mut row);
-            sum += row.iter().sum::<f64>();
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rough_products_give_the_neighbours_of_exact_ones(
+            photos in proptest::collection::vec((prop_oneof![-1.0..1.0_f64, (-3..3_i32).prop_map(f64::from)], -1.0..1.0_f64), 0..60),
+            margin in 1e-6..0.2_f64,
+            k1 in 0..12_usize,
+        ) {
+            let rough: Vec<f32> =
+                photos.iter().map(|(product, off)| (product + off * margin * 0.5) as f32).collect();
+            let distance = |at: usize| squared(photos[at].0);
+            let mut sorted: Vec<usize> = (0..photos.len()).collect();
+            sorted.sort_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+            let farthest = sorted.last().map_or(f64::MIN_POSITIVE, |at| distance(*at).max(f64::MIN_POSITIVE));
+            sorted.truncate(k1 + 1);
+            // half the margin is for rounding to 32 bits
+            prop_assert_eq!(look(&rough, margin + 1e-6, k1, distance), (farthest, sorted));
         }
-        assert!(sum.is_finite());
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
-        eprintln!("{:.0} s on {threads} threads, {peak}", began.elapsed().as_secs_f64());
+    }
+
+    #[test]
+    fn ranking_is_by_the_distances() {
+        let (query, gallery) = (at(&[0.0, 40.0]), at(&[30.0, 2.0, 100.0, 55.0, -20.0, 41.0]));
+        let settings = Rerank { k1: 3, k2: 2, lambda: 0.3 };
+        let label = |person, camera| Label { person, camera };
+        let queries = [label(1, 1), label(2, 1)];
+        let labels: Vec<Label> = (0..6).map(|at| label(1 + at % 2, 2)).collect();
+        let rows: Vec<f64> = [query.clone(), gallery.clone()].concat();
+        let (one, all): (Vec<&[f64]>, Vec<&[f64]>) =
+            (query.chunks_exact(2).collect(), rows.chunks_exact(2).collect());
+        let rough = |rows: &[&[f64]], columns: &[&[f64]], products: &mut [f32]| {
+            let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
+            for (product, (row, column)) in products.iter_mut().zip(pairs) {
+                *product = dot(row, column) as f32;
+            }
+        };
+        let among = |from: usize, products: &mut [f32]| rough(&all[from..], &all, products);
+        let across = |from: usize, products: &mut [f32]| rough(&one[from..], &all[2..], products);
+        let reranker = Reranker::new(&query, &gallery, 2, settings, 2, &among);
+        let ranking = reranker.rank(&queries, &labels, 2, &across);
+        for (at, label) in queries.iter().enumerate() {
+            let scores: Vec<f64> =
+                reranker.distances(at).iter().map(|distance| -distance).collect();
+            assert_eq!(ranking.queries[at], crate::stats::ranking::rank(&scores, *label, &labels));
+        }
     }
 }

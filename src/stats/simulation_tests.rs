@@ -203,7 +203,7 @@ fn intervals_over_persons_cover() {
 fn effects_of_a_design_are_covered() {
     let levels: Vec<Vec<bool>> =
         [[false, false], [true, false], [false, true], [true, true]].map(Vec::from).to_vec();
-    for n in [3, 5, 8] {
+    for n in SIZES {
         let mut world = World::new(12);
         let (mut main, mut interaction) = (0, 0);
         for _ in 0..2000 {
@@ -233,7 +233,7 @@ fn effects_of_a_design_are_covered() {
 fn the_best_level_stays_in_its_region() {
     // two levels share the best mean, the hardest case for losing one of them
     let truth = [0.60, 0.62, 0.62, 0.59, 0.55];
-    for n in [3, 5, 8] {
+    for n in SIZES {
         let mut world = World::new(13);
         let kept = share(1500, || {
             let seeds = world.sample(n, 0.0, 0.03);

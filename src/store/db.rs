@@ -1,6 +1,7 @@
 //! Opening the results database: one connection behind a blocking face, migrations, the journal that
 //! fits the file system. What is written and read lives in `ingest`, `read` and `query`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl Db {
     /// Opens for writing: creates the file and brings its schema up to date.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] for a database of a later version.
+    /// [`StoreError::Newer`] for a database of a later version, [`StoreError::Foreign`] for another program's.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let journal =
             if on_network(path) { SqliteJournalMode::Delete } else { SqliteJournalMode::Wal };
@@ -51,6 +52,9 @@ impl Db {
             .busy_timeout(PATIENCE);
         let mut db = Self::connect(path, &options)?;
         let found = db.check_version()?;
+        if found == 0 && db.has_tables()? {
+            return Err(db.foreign("another program made it"));
+        }
         if found > 0 && found < known() {
             db.back_up(found)?;
         }
@@ -63,7 +67,8 @@ impl Db {
     /// Opens for reading only; also while a sweep writes, and from a folder that cannot be written.
     ///
     /// # Errors
-    /// [`StoreError::NoDatabase`] when there is none, [`StoreError::Newer`] when it is too new.
+    /// [`StoreError::NoDatabase`] when there is none, [`StoreError::Newer`] when it is too new,
+    /// [`StoreError::Foreign`] when it is something else.
     pub fn open_read(path: &Path) -> Result<Self, StoreError> {
         Self::open_read_within(path, PATIENCE)
     }
@@ -85,12 +90,49 @@ impl Db {
             .pragma("temp_store", "memory")
             .pragma("query_only", "1");
         let mut db = Self::connect(path, &options)?;
-        if db.check_version()? == known() {
-            return Ok(db);
+        match db.check_version()? {
+            0 if db.has_tables()? => return Err(db.foreign("another program made it")),
+            0 => return Err(db.foreign("it is empty")),
+            found if found == known() => return Ok(db),
+            _ => drop(db),
         }
-        drop(db);
         Self::migrate(path)?;
         Self::connect(path, &options)
+    }
+
+    /// The runs that a file knows, whatever its version; none where there is no file, `None` where it cannot
+    /// be read.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`], [`StoreError::Foreign`].
+    pub(super) fn runs_in(path: &Path) -> Result<Option<BTreeSet<String>>, StoreError> {
+        if !path.exists() {
+            return Ok(Some(BTreeSet::new()));
+        }
+        let options =
+            SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+        let Ok(mut db) = Self::connect(path, &options) else { return Ok(None) };
+        let found = db.known_runs();
+        // the file is renamed or removed next: nobody may hold it any more
+        if let Some(connection) = db.connection.take() {
+            let _ = db.runtime.block_on(connection.close());
+        }
+        match found {
+            Ok(runs) => Ok(Some(runs)),
+            Err(error @ (StoreError::Newer { .. } | StoreError::Foreign { .. })) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn known_runs(&mut self) -> Result<BTreeSet<String>, StoreError> {
+        if self.check_version()? > 0 {
+            let runs: Vec<String> = self.with("reading its runs", async |connection| {
+                sqlx::query_scalar("SELECT uid FROM run").fetch_all(connection).await
+            })?;
+            return Ok(BTreeSet::from_iter(runs));
+        }
+        let foreign = self.has_tables()?.then(|| self.foreign("another program made it"));
+        foreign.map_or_else(|| Ok(BTreeSet::new()), Err)
     }
 
     /// Brings the database of an older version up to date for somebody who only wants to read.
@@ -171,6 +213,18 @@ impl Db {
             .block_on(SqliteConnection::connect_with(options))
             .map_err(StoreError::sql("opening it", path))?;
         Ok(Self { path: path.to_owned(), runtime, connection: Some(connection) })
+    }
+
+    /// Whether anybody has made a table in it.
+    fn has_tables(&mut self) -> Result<bool, StoreError> {
+        let tables: i64 = self.with("reading its tables", async |connection| {
+            sqlx::query_scalar("SELECT count(*) FROM sqlite_master").fetch_one(connection).await
+        })?;
+        Ok(tables > 0)
+    }
+
+    fn foreign(&self, reason: &'static str) -> StoreError {
+        StoreError::Foreign { path: self.path.clone(), reason }
     }
 
     /// The last migration in the file; 0 for a new one.
@@ -283,6 +337,30 @@ mod tests {
         let backup = folder.path().join("results.db.v2.bak");
         let mut old = Db::connect(&backup, &SqliteConnectOptions::new().filename(&backup)).unwrap();
         assert_eq!(old.check_version().unwrap(), 2);
+    }
+
+    #[test]
+    fn the_database_of_another_program_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = Db::file(folder.path());
+        let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+        let mut other = Db::connect(&path, &options).unwrap();
+        other
+            .with("testing", async |connection| {
+                sqlx::raw_sql("CREATE TABLE experiments (id)").execute(connection).await
+            })
+            .unwrap();
+        other.close().unwrap();
+        let before = std::fs::read(&path).unwrap();
+        for error in [Db::open(&path).unwrap_err(), Db::open_read(&path).unwrap_err()] {
+            assert!(error.to_string().contains("another program made it"), "{error}");
+        }
+        assert!(matches!(Db::runs_in(&path), Err(StoreError::Foreign { .. })));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        std::fs::write(&path, "").unwrap();
+        let error = Db::open_read(&path).unwrap_err();
+        assert!(error.to_string().contains("it is empty"), "{error}");
+        assert!(std::fs::read(&path).unwrap().is_empty());
     }
 
     #[test]

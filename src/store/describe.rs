@@ -1,47 +1,46 @@
-//! The database described for people, from the schema that it really has: every table and view with its
-//! columns, what the migrations say of them, and a query to try.
+//! The database described for people: every table and view that it really has, its columns with their
+//! units, and a query to try.
 
 use std::fmt::Write;
-
-use sqlx::Row;
+use std::path::Path;
 
 use super::db::Db;
 use super::error::StoreError;
+use tables::TABLES;
+use views::VIEWS;
 
-/// A query to try for each table and view that people ask.
-const EXAMPLES: [(&str, &str); 22] = [
-    ("runs", "select arm, seed, state, step, steps from runs where study = 'ablations'"),
-    ("final", "select arm, avg(mAP), count(*) from final group by arm"),
-    (
-        "curves",
-        "select step, value from curves where arm = 'full' and seed = 1 and metric = 'loss_total'",
-    ),
-    ("last_values", "select metric, value from last_values where arm = 'full' and seed = 1"),
-    (
-        "comparisons",
-        "select arm, avg(difference) from comparisons where metric = 'mAP' group by arm",
-    ),
-    ("study", "select name, question, baseline from study"),
-    ("arm", "select name, label, overrides from arm order by study, position"),
-    ("cell", "select run_uid, count(*) from cell group by run_uid having count(*) > 1"),
-    ("run", "select uid, begin->>'libtorch', begin->>'processor', wall_s from run"),
-    ("setting", "select distinct value from setting where key = 'loss.lambda_img'"),
-    ("metric_name", "select name, unit, direction from metric_name"),
-    ("metric", "select count(*) from metric where nonfinite is not null"),
-    ("run_number", "select id, uid from run_number"),
-    ("query_result", "select query, avg(ap) from query_result group by query order by 2 limit 10"),
-    ("camera_pair", "select query_camera, gallery_camera, avg(mAP) from camera_pair group by 1, 2"),
-    (
-        "camera_pairs",
-        "select query_camera, gallery_camera, avg(mAP) from camera_pairs where arm = 'full' group by 1, 2",
-    ),
-    ("stage", "select kind, count(*), sum(wall_s) from stage group by kind"),
-    ("run_stage", "select key, count(*) from run_stage where kind = 'teacher' group by key"),
-    ("artifact", "select name, media_type, length(bytes) from artifact"),
-    ("mark", "select name, tags from mark where kind = 'run'"),
-    ("notes", "select name, at, text from notes"),
-    ("event", "select level, message from event order by at desc limit 10"),
-];
+mod phrases;
+mod tables;
+mod views;
+
+const INTRODUCTION: &str = "\
+# The results database
+
+Made by `dgnet schema --database`; do not edit. `runs/results.db` is an index over the run folders, which stay
+the truth: `dgnet reindex` rebuilds it. Times are seconds since 1970 (UTC), columns that end in `_s` are seconds.
+Ask it with `dgnet query`, which only reads. The views are made for people; start there. A study has arms; an arm
+with a seed is a cell; a run answers it.
+";
+
+/// A table or view in words.
+struct Item {
+    /// Its name.
+    name: &'static str,
+    /// What it holds, in one sentence.
+    about: &'static str,
+    /// A query to try.
+    example: &'static str,
+    /// What its columns hold, with units, where [`phrases::about`] would not know.
+    columns: &'static [(&'static str, &'static str)],
+}
+
+/// A table or view that the database has.
+struct Found {
+    kind: String,
+    name: String,
+    /// Names of the columns and their types as declared, empty where a view computes one.
+    columns: Vec<(String, String)>,
+}
 
 /// The description as Markdown.
 ///
@@ -49,60 +48,58 @@ const EXAMPLES: [(&str, &str); 22] = [
 /// When no database can be made in the folder for temporary files.
 pub fn describe() -> Result<String, StoreError> {
     let file = std::env::temp_dir().join(format!("dgnet-schema-{}.db", std::process::id()));
-    let described = of_fresh(&file);
+    let found = of_fresh(&file);
     // it was made for this alone; one that is left is overwritten by nobody
     let _ = std::fs::remove_file(&file);
-    described
+    Ok(markdown(&found?))
 }
 
-fn of_fresh(file: &std::path::Path) -> Result<String, StoreError> {
+/// What a new database has: the views first, then the tables, in the order in which they were made.
+fn of_fresh(file: &Path) -> Result<Vec<Found>, StoreError> {
     let mut db = Db::open(file)?;
-    let items = db.with("reading its schema", async |connection| {
-        let rows = sqlx::query(
-            "SELECT type, name, sql FROM sqlite_master
-             WHERE type IN ('table', 'view') AND name NOT LIKE '\\_%' ESCAPE '\\' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+    let found = db.with("reading its schema", async |connection| {
+        let items: Vec<(String, String)> = sqlx::query_as(
+            "SELECT type, name FROM sqlite_master
+             WHERE type IN ('table', 'view') AND name NOT LIKE '\\_%' ESCAPE '\\'
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
              ORDER BY type DESC, rootpage, name",
         )
         .fetch_all(&mut *connection)
         .await?;
-        let mut items = Vec::new();
-        for row in rows {
-            let (kind, name, sql): (String, String, String) = (row.get(0), row.get(1), row.get(2));
+        let mut found = Vec::new();
+        for (kind, name) in items {
             let columns: Vec<(String, String)> =
                 sqlx::query_as("SELECT name, type FROM pragma_table_info(?) ORDER BY cid")
                     .bind(&name)
                     .fetch_all(&mut *connection)
                     .await?;
-            items.push((kind, name, sql, columns));
+            found.push(Found { kind, name, columns });
         }
-        Ok(items)
+        Ok(found)
     })?;
     db.close()?;
-    let mut text = String::from(
-        "# The results database\n\n\
-         Made by `dgnet schema --database`; do not edit. `runs/results.db` is an index over the run folders, which stay\n\
-         the truth: `dgnet reindex` rebuilds it. Times are seconds since 1970 (UTC), columns that end in `_s` are seconds.\n\
-         Ask it with `dgnet query`, which only reads. The views are made for people; start there.\n",
-    );
-    for (kind, name, sql, columns) in &items {
-        let _ = write!(text, "\n## {name} ({kind})\n\n");
-        text.push_str("| column | type | what it is |\n| --- | --- | --- |\n");
-        for (column, declared) in columns {
-            let about = comment(sql, column).unwrap_or_default();
-            let _ = writeln!(text, "| `{column}` | {} | {about} |", declared.to_lowercase());
-        }
-        if let Some((_, example)) = EXAMPLES.iter().find(|(known, _)| known == name) {
-            let _ = write!(text, "\n```sql\n{example}\n```\n");
-        }
-    }
-    Ok(text)
+    Ok(found)
 }
 
-/// What the migration says behind a column: the schema keeps its comments.
-fn comment(sql: &str, column: &str) -> Option<String> {
-    let line = sql.lines().find(|line| line.split_whitespace().next() == Some(column))?;
-    let (_, about) = line.split_once("--")?;
-    Some(about.trim().replace('|', "\\|"))
+fn markdown(found: &[Found]) -> String {
+    let mut text = String::from(INTRODUCTION);
+    for Found { kind, name, columns } in found {
+        let _ = write!(text, "\n## {name} ({kind})\n\n");
+        let Some(item) = item(name) else { continue };
+        let _ = writeln!(text, "{}\n", item.about);
+        text.push_str("| column | type | what it is |\n| --- | --- | --- |\n");
+        for (column, declared) in columns {
+            let kind = phrases::kind(name, column, declared);
+            let about = phrases::about(item, column).unwrap_or_default();
+            let _ = writeln!(text, "| `{column}` | {kind} | {about} |");
+        }
+        let _ = write!(text, "\n```sql\n{}\n```\n", item.example);
+    }
+    text
+}
+
+fn item(name: &str) -> Option<&'static Item> {
+    VIEWS.iter().chain(TABLES).find(|item| item.name == name)
 }
 
 #[cfg(test)]
@@ -111,16 +108,85 @@ mod tests {
     use super::*;
     use crate::store::query::query;
 
-    #[test]
-    fn every_table_is_described_and_every_example_can_be_asked() {
-        let text = describe().unwrap();
+    /// A new database and what it has.
+    fn fresh() -> (tempfile::TempDir, Vec<Found>) {
         let folder = tempfile::tempdir().unwrap();
-        let file = Db::file(folder.path());
-        Db::open(&file).unwrap().close().unwrap();
-        for (name, example) in EXAMPLES {
-            assert!(text.contains(&format!("## {name} (")), "{name}");
-            query(&file, example).unwrap();
+        let found = of_fresh(&Db::file(folder.path())).unwrap();
+        (folder, found)
+    }
+
+    fn has(found: &[Found], item: &str, column: &str) -> bool {
+        let item = found.iter().find(|found| found.name == item);
+        item.is_some_and(|item| item.columns.iter().any(|(name, _)| name == column))
+    }
+
+    #[test]
+    fn every_table_and_view_has_a_sentence_and_an_example_that_runs() {
+        let (folder, found) = fresh();
+        assert!(found.len() > 20);
+        for Found { name, .. } in &found {
+            let item = item(name).unwrap_or_else(|| panic!("`{name}` is not described"));
+            assert!(item.about.ends_with('.') && !item.about.contains(". "), "{name}");
+            assert!(item.example.contains(&format!(" from {name}")), "{name}");
+            query(&Db::file(folder.path()), item.example).unwrap();
         }
-        assert!(text.contains("| `position` | integer | order in the study file, from 0 |"));
+    }
+
+    #[test]
+    fn every_column_has_a_type_and_a_phrase() {
+        let (_folder, found) = fresh();
+        for Found { name, columns, .. } in &found {
+            for (column, declared) in columns {
+                assert_ne!(phrases::kind(name, column, declared), "", "{name}.{column}");
+                let about = phrases::about(item(name).unwrap(), column);
+                let about = about.unwrap_or_else(|| panic!("{name}.{column} has no phrase"));
+                // a cell of a Markdown table
+                let is_phrase = !about.is_empty() && !about.contains(['|', '\n']);
+                assert!(is_phrase && !about.ends_with('.'), "{name}.{column}: {about}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_described_that_is_not_there() {
+        let (_folder, found) = fresh();
+        for item in VIEWS.iter().chain(TABLES) {
+            assert_eq!(found.iter().filter(|found| found.name == item.name).count(), 1);
+            for (column, _) in item.columns {
+                let name = item.name;
+                assert!(has(&found, name, column), "{name}.{column}");
+                let said = item.columns.iter().filter(|(other, _)| other == column).count();
+                assert_eq!(said, 1, "{name}.{column}");
+            }
+        }
+        for (column, about) in phrases::COMMON {
+            let is_used = |found: &Found| {
+                has(std::slice::from_ref(found), &found.name, column)
+                    && phrases::about(item(&found.name).unwrap(), column).as_deref() == Some(*about)
+            };
+            assert!(found.iter().filter(|found| is_used(found)).count() > 1, "{column}");
+        }
+        for (view, column, _) in phrases::COMPUTED {
+            let item = found.iter().find(|found| found.name == *view).unwrap();
+            assert!(
+                item.columns.contains(&((*column).to_owned(), String::new())),
+                "{view}.{column}"
+            );
+        }
+    }
+
+    #[test]
+    fn metrics_are_described_by_their_definitions() {
+        let text = describe().unwrap();
+        for line in [
+            "| `mAP` | real | mean trapezoidal average precision, both heads; 0 to 1, higher is",
+            "| `swap_psnr` | real | PSNR of swapped images against the rendered truth; dB, higher",
+            "| `step_seconds` | real | wall time of a training step; s, lower is better |",
+            "| `recon_l1_ratio` | real | held-out reconstruction L1 over the L1 of predicting the mean \
+             training image; no unit, lower is better |",
+            "| `position` | integer | order in the study file, from 0 |",
+        ] {
+            assert!(text.contains(line), "{line}");
+        }
     }
 }

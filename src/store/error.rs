@@ -59,6 +59,28 @@ pub enum StoreError {
         /// The last migration known here.
         known: i64,
     },
+    /// A file of that name that is no database of this program.
+    #[error(
+        "`{}` is no results database: {reason}\n  hint: move it away, or choose another folder with `--runs DIR`",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        reason: &'static str,
+    },
+    /// Rebuilding would throw away the only copy of results.
+    #[error(
+        "`{}` knows {runs} runs and no run folder is here to rebuild it from: it is the only copy, so nothing was done\n  hint: bring the run folders back (`--runs DIR` names another place), or move the file away first",
+        path.display()
+    )]
+    OnlyCopy {
+        /// The database.
+        path: PathBuf,
+        /// Runs that it knows.
+        runs: usize,
+    },
     /// The database refused a statement of ours.
     #[error("the database `{}` failed while {doing}: {source}{}", path.display(), sql_hint(source))]
     Database {
@@ -86,6 +108,16 @@ pub enum StoreError {
         /// The name as given.
         name: String,
         /// Near or known names.
+        hint: String,
+    },
+    /// A name that more than one study, arm or run has.
+    #[error("ambiguous {what} `{name}`\n  hint: it may be {hint}")]
+    Ambiguous {
+        /// arm, run, ...
+        what: &'static str,
+        /// The name as given.
+        name: String,
+        /// The names to choose from.
         hint: String,
     },
     /// A user's SQL was refused or failed.

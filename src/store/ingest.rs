@@ -56,6 +56,8 @@ pub struct Reindexed {
     pub damaged: u64,
     /// Folders that could not be read, with the reason.
     pub unreadable: Vec<String>,
+    /// Where the old database is kept, if it knew runs of which there is no folder or could not be read.
+    pub kept: Option<PathBuf>,
 }
 
 impl Writer {
@@ -308,10 +310,12 @@ impl Writer {
     }
 }
 
-/// Rebuilds the database from the folders alone and puts it in the place of the old one.
+/// Rebuilds the database from the folders alone and puts it in the place of the old one, which is kept beside
+/// it where something would be lost.
 ///
 /// # Errors
-/// [`StoreError::Locked`] while a sweep writes to the database.
+/// [`StoreError::Locked`] while a sweep writes to the database, [`StoreError::OnlyCopy`] where it knows runs and
+/// there is no folder, [`StoreError::Newer`] and [`StoreError::Foreign`] for what is not to be replaced.
 pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
     create_folder(runs_root)?;
     let lock_file = runs_root.join(".writer.lock");
@@ -321,6 +325,7 @@ pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
         hint: "a sweep is running on this runs folder; wait for it or stop it".into(),
     })?;
     let (file, fresh) = (Db::file(runs_root), runs_root.join(".reindex.db"));
+    let old = Db::runs_in(&file)?;
     remove_database(&fresh)?;
     let mut writer = Writer::with_file(runs_root, &fresh, lock)?;
     let mut found = Reindexed::default();
@@ -346,24 +351,54 @@ pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
     }
     let Writer { db, _lock: lock, .. } = writer;
     db.close()?;
-    remove_database(&file)?;
+    let rebuilt = Db::runs_in(&fresh)?.unwrap_or_default();
+    let lost = old.as_ref().map(|old| old.difference(&rebuilt).count());
+    match lost {
+        Some(0) => remove_database(&file)?,
+        Some(runs) if found.runs == 0 => {
+            remove_database(&fresh)?;
+            return Err(StoreError::OnlyCopy { path: file, runs });
+        }
+        _ => found.kept = Some(set_aside(&file)?),
+    }
     std::fs::rename(&fresh, &file).map_err(StoreError::io("rename", &fresh))?;
     drop(lock);
     Ok(found)
 }
 
+/// The files that SQLite makes of a database.
+fn files_of(database: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 fn remove_database(file: &Path) -> Result<(), StoreError> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        match std::fs::remove_file(&name) {
+    for file in files_of(file) {
+        match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StoreError::io("remove", PathBuf::from(name))(error));
+                return Err(StoreError::io("remove", file)(error));
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Renames a database, with what belongs to it, to the first `.replaced-N` that is free.
+fn set_aside(file: &Path) -> Result<PathBuf, StoreError> {
+    let name = |number: u32| with_suffix(file, &format!(".replaced-{number}"));
+    let aside = (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0));
+    for (from, to) in files_of(file).into_iter().zip(files_of(&aside)) {
+        if from.exists() {
+            std::fs::rename(&from, to).map_err(StoreError::io("rename", &from))?;
+        }
+    }
+    Ok(aside)
 }
 
 #[cfg(test)]

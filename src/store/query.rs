@@ -10,9 +10,16 @@ use sqlx::{AssertSqlSafe, Column, Executor, Row, SqlSafeStr, Statement, TypeInfo
 
 use super::db::Db;
 use super::error::StoreError;
-use text::{numbered, parts, reading_statement};
+use explain::explain;
+use text::{numbered, reading_statement};
 
+mod explain;
+mod near;
 mod text;
+
+pub use explain::near_names;
+pub(super) use near::did_you_mean;
+pub use near::nearest;
 
 /// Rows returned at most.
 pub const ROW_CAP: usize = 10_000;
@@ -36,6 +43,24 @@ pub enum Cell {
     Blob(Vec<u8>),
 }
 
+impl Cell {
+    /// A value as people write it: a number where the text is exactly how one is spelled in short (`3`,
+    /// `0.5`, `1e-3`), otherwise a text (`007`, `0.50`, `nan`).
+    #[must_use]
+    pub fn given(text: &str) -> Self {
+        if let Ok(value) = text.parse::<i64>()
+            && value.to_string() == text
+        {
+            return Self::Integer(value);
+        }
+        let is_short = |value: f64| value.to_string() == text || format!("{value:e}") == text;
+        match text.parse::<f64>() {
+            Ok(value) if value.is_finite() && is_short(value) => Self::Real(value),
+            _ => Self::Text(text.to_owned()),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
@@ -56,7 +81,8 @@ pub fn query(path: &Path, sql: &str) -> Result<Table, StoreError> {
     query_with(path, sql, &BTreeMap::new())
 }
 
-/// [`query`] with values for the parameters `:name` of the statement; those without one are null.
+/// [`query`] with values for the parameters `:name` of the statement, each of which needs one; that of
+/// [`Cell::Null`] is null.
 pub fn query_with(
     path: &Path,
     sql: &str,
@@ -72,6 +98,14 @@ pub fn query_all(
     values: &BTreeMap<String, Cell>,
 ) -> Result<Table, StoreError> {
     query_within(path, sql, values, Bounds { rows: usize::MAX, time: TIME_LIMIT * 10 })
+}
+
+/// Names of the parameters of a statement, in their order.
+///
+/// # Errors
+/// [`StoreError::Query`] for a parameter without a name.
+pub fn parameters(sql: &str) -> Result<Vec<String>, StoreError> {
+    Ok(numbered(sql)?.1)
 }
 
 /// Memory of an answer, at most.
@@ -92,16 +126,8 @@ fn query_within(
 ) -> Result<Table, StoreError> {
     let limit = bounds.time;
     let statement = reading_statement(sql)?;
-    let (statement, wanted) = numbered(&statement);
-    if let Some(name) = values.keys().find(|name| !wanted.contains(name)) {
-        return Err(StoreError::Query {
-            reason: format!("the query has no parameter `:{name}`"),
-            hint: Some(match wanted.as_slice() {
-                [] => "a parameter is written `:name` in the SQL".to_owned(),
-                names => format!("it has {}", names.join(", ")),
-            }),
-        });
-    }
+    let (statement, wanted) = numbered(&statement)?;
+    check_values(&wanted, values)?;
     let mut db = Db::open_read(path)?;
     let started = Instant::now();
     let mut too_large = false;
@@ -158,6 +184,29 @@ fn query_within(
     })
 }
 
+/// Refuses values for parameters that are not there, and parameters that have no value.
+fn check_values(wanted: &[String], values: &BTreeMap<String, Cell>) -> Result<(), StoreError> {
+    if let Some(name) = values.keys().find(|name| !wanted.contains(name)) {
+        return Err(StoreError::Query {
+            reason: format!("the query has no parameter `:{name}`"),
+            hint: Some(match wanted {
+                [] => "a parameter is written `:name` in the SQL".to_owned(),
+                names => format!("it has {}", names.join(", ")),
+            }),
+        });
+    }
+    let missing: Vec<&String> = wanted.iter().filter(|name| !values.contains_key(*name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<String> = missing.iter().map(|name| format!("`:{name}`")).collect();
+    let given: Vec<String> = missing.iter().map(|name| format!("--param {name}=VALUE")).collect();
+    Err(StoreError::Query {
+        reason: format!("no value for {}", named.join(", ")),
+        hint: Some(format!("add `{}`", given.join(" "))),
+    })
+}
+
 /// Memory that a value takes in an answer.
 fn size(cell: &Cell) -> usize {
     let held = match cell {
@@ -182,90 +231,9 @@ fn cell(row: &sqlx::sqlite::SqliteRow, index: usize) -> Result<Cell, sqlx::Error
     })
 }
 
-/// Turns the engine's complaint into one that helps.
-fn explain(db: &mut Db, source: &sqlx::Error, late: bool, limit: Duration) -> StoreError {
-    let engine = match source {
-        sqlx::Error::Database(error) => error.message().to_owned(),
-        other => other.to_string(),
-    };
-    if late && engine.contains("interrupt") {
-        return StoreError::Query {
-            reason: format!("the query was stopped after {} s", limit.as_secs_f64()),
-            hint: Some("narrow it down, for example with `where study = '...'`".into()),
-        };
-    }
-    let hint = if let Some(name) = engine.strip_prefix("no such table: ") {
-        tables(db).ok().map(|tables| nearest(name, &tables, "tables and views"))
-    } else if let Some(name) = engine.strip_prefix("no such column: ") {
-        let name = name.rsplit('.').next().unwrap_or(name);
-        columns(db).ok().map(|columns| nearest(name, &columns, "columns"))
-    } else if engine.contains("syntax error") {
-        Some("the database speaks SQLite's SQL; texts go in single quotes".into())
-    } else if is_damage(&engine) {
-        Some("the file is damaged; `dgnet reindex` rebuilds it from the run folders".into())
-    } else {
-        None
-    };
-    StoreError::Query { reason: format!("the query cannot be answered: {engine}"), hint }
-}
-
-fn tables(db: &mut Db) -> Result<Vec<String>, StoreError> {
-    db.with("listing tables", async |connection| {
-        // the views first: they are what people are looking for
-        sqlx::query_scalar(
-            "SELECT name FROM sqlite_master WHERE type IN ('view', 'table') AND name NOT LIKE '\\_%' ESCAPE '\\'
-             AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY type DESC, name",
-        )
-        .fetch_all(connection)
-        .await
-    })
-}
-
-fn columns(db: &mut Db) -> Result<Vec<String>, StoreError> {
-    db.with("listing columns", async |connection| {
-        sqlx::query_scalar(
-            "SELECT DISTINCT info.name FROM sqlite_master AS item, pragma_table_info(item.name) AS info
-             WHERE item.type IN ('view', 'table') ORDER BY info.name",
-        )
-        .fetch_all(connection)
-        .await
-    })
-}
-
 /// Whether the engine says that the file is not a whole database.
-pub(super) fn is_damage(engine: &str) -> bool {
+fn is_damage(engine: &str) -> bool {
     ["malformed", "not a database", "disk I/O error"].iter().any(|words| engine.contains(words))
-}
-
-pub(super) fn nearest(name: &str, known: &[String], what: &str) -> String {
-    let near = |other: &&String| {
-        strsim::damerau_levenshtein(&name.to_lowercase(), &other.to_lowercase()) <= 2
-            || strsim::jaro_winkler(name, other) > 0.88
-    };
-    let close: Vec<_> = known.iter().filter(near).map(|name| format!("`{name}`")).collect();
-    if close.is_empty() {
-        format!("known {what}: {}", known.join(", "))
-    } else {
-        format!("did you mean {}?", close.join(" or "))
-    }
-}
-
-/// A question whose answer is empty may have misspelled a metric: the texts of the statement that are
-/// near the name of one and not its name.
-///
-/// # Errors
-/// An unreadable database.
-pub fn near_metrics(path: &Path, sql: &str) -> Result<Option<String>, StoreError> {
-    let known: Vec<String> =
-        Db::open_read(path)?.metric_defs()?.into_iter().map(|def| def.name).collect();
-    let texts = parts(sql).into_iter().filter(|(is_code, part)| !is_code && part.starts_with('\''));
-    let found = texts.map(|(_, part)| part.trim_matches('\'')).find_map(|text| {
-        let hint = nearest(text, &known, "metrics");
-        let is_new = !text.is_empty() && !known.iter().any(|name| name == text);
-        (is_new && hint.starts_with("did you mean"))
-            .then(|| format!("no metric is called `{text}`: {hint}"))
-    });
-    Ok(found)
 }
 
 #[cfg(test)]
@@ -328,29 +296,6 @@ mod tests {
     }
 
     #[test]
-    fn a_misspelled_name_gets_a_suggestion() {
-        let (_folder, path) = database();
-        let text = query(&path, "select * from finl").unwrap_err().to_string();
-        assert!(text.contains("did you mean `final`?"), "{text}");
-        let text = query(&path, "select f.mapp from final f").unwrap_err().to_string();
-        assert!(text.contains("`mAP`"), "{text}");
-        let text = query(&path, "select * from zzzzzz").unwrap_err().to_string();
-        assert!(text.contains("known tables and views: camera_pairs"), "{text}");
-    }
-
-    #[test]
-    fn a_misspelled_metric_is_noticed() {
-        let folder = tempfile::tempdir().unwrap();
-        // the writer defines the metrics
-        crate::store::ingest::Writer::open(folder.path()).unwrap().unwrap().close().unwrap();
-        let path = Db::file(folder.path());
-        let hint = |sql: &str| near_metrics(&path, sql).unwrap();
-        let found = hint("select * from curves where metric = 'mAPP'").unwrap();
-        assert!(found.contains("`mAPP`") && found.contains("`mAP`"), "{found}");
-        assert_eq!(hint("select * from curves where metric = 'mAP' and arm = 'full'"), None);
-    }
-
-    #[test]
     fn a_damaged_file_says_how_to_rebuild_it() {
         let (_folder, path) = database();
         let mut bytes = std::fs::read(&path).unwrap();
@@ -368,8 +313,9 @@ mod tests {
         let values = BTreeMap::from([
             ("b".to_owned(), Cell::Text("x'; drop table study".into())),
             ("a".to_owned(), Cell::Integer(2)),
+            ("none".to_owned(), Cell::Null),
         ]);
-        let table = query_with(&path, "select :a + 1, :b, :a, :none, ':c'", &values).unwrap();
+        let table = query_with(&path, "select :a + 1, @b, $a, :none, ':c'", &values).unwrap();
         let text = Cell::Text("x'; drop table study".into());
         let expected =
             [Cell::Integer(3), text, Cell::Integer(2), Cell::Null, Cell::Text(":c".into())];
@@ -379,6 +325,64 @@ mod tests {
             unknown.contains("no parameter `:a`") && unknown.contains("it has aa"),
             "{unknown}"
         );
+    }
+
+    #[test]
+    fn a_parameter_without_a_value_or_a_name_is_refused() {
+        let (_folder, path) = database();
+        let values = BTreeMap::from([("a".to_owned(), Cell::Integer(2))]);
+        for (sql, expected) in [
+            ("select :arm, :a", "no value for `:arm`\n  hint: add `--param arm=VALUE`"),
+            ("select @arm, :a", "no value for `:arm`\n"),
+            ("select $arm, :a", "no value for `:arm`\n"),
+            ("select :größe, :a", "no value for `:größe`\n"),
+            (
+                "select :a, :b, :c",
+                "no value for `:b`, `:c`\n  hint: add `--param b=VALUE --param c=VALUE`",
+            ),
+            ("select :a, ?", "a parameter needs a name, and `?` has none"),
+            ("select :a, ?1", "a parameter needs a name, and `?1` has none"),
+        ] {
+            let text = query_with(&path, sql, &values).unwrap_err().to_string();
+            assert!(text.starts_with(expected), "{sql}: {text}");
+        }
+        // a dollar sign inside a name begins no parameter
+        let table = query_with(&path, "select :a as a$b, '?', [@c]", &values);
+        assert!(table.unwrap_err().to_string().contains("no such column"));
+        assert_eq!(query_with(&path, "select :a as a$b", &values).unwrap().columns, ["a$b"]);
+    }
+
+    #[test]
+    fn only_a_number_in_short_is_one() {
+        for (text, value) in [("3", Cell::Integer(3)), ("-3", Cell::Integer(-3))] {
+            assert_eq!(Cell::given(text), value);
+        }
+        for (text, value) in [("0.5", 0.5), ("-2.25", -2.25), ("1e-3", 1e-3), ("0.001", 1e-3)] {
+            assert_eq!(Cell::given(text), Cell::Real(value));
+        }
+        for text in
+            ["007", "0.50", ".5", "5.", "+5", " 5", "nan", "NaN", "inf", "-inf", "1e999", "1_0", ""]
+        {
+            assert_eq!(Cell::given(text), Cell::Text(text.into()));
+        }
+    }
+
+    #[test]
+    fn the_first_word_decides_and_a_refusal_helps() {
+        let (_folder, path) = database();
+        for (sql, words) in [
+            ("delete from study", ["`delete` is refused", "begin with `select`"]),
+            (".tables", ["`.tables` is refused", "dgnet schema --database"]),
+            ("show tables", ["`show` is refused", "dgnet schema --database"]),
+            ("describe final", ["`describe` is refused", "dgnet schema --database"]),
+            ("PRAGMA table_info(run)", ["`PRAGMA` is refused", "dgnet schema --database"]),
+            ("selct 1", ["`selct` is unknown", "did you mean `select`?"]),
+            ("banana 1", ["`banana` is unknown", "begin with `select`"]),
+            ("(select 1)", ["`(select` is unknown", "begin with `select`"]),
+        ] {
+            let text = query(&path, sql).unwrap_err().to_string();
+            assert!(words.iter().all(|word| text.contains(word)), "{sql}: {text}");
+        }
     }
 
     #[test]

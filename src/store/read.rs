@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::db::Db;
 use super::error::StoreError;
+use super::query::did_you_mean;
 use super::rows::{
     ArmRow, ArtifactRow, CellRow, ChangeRow, HitRow, MarkRow, MetricDef, StageRow, StudyData,
     StudyRow,
@@ -87,7 +88,8 @@ impl Db {
             let hint = if known.is_empty() {
                 "the database holds no study yet; `dgnet sweep STUDY` fills it".to_owned()
             } else {
-                format!("the database holds {}", quoted(&known))
+                let near = did_you_mean(name, known.iter().map(String::as_str));
+                near.unwrap_or_else(|| format!("the database holds {}", quoted(&known)))
             };
             return Err(StoreError::Unknown { what: "study", name: name.to_owned(), hint });
         };
@@ -384,7 +386,7 @@ impl Db {
             .collect())
     }
 
-    fn damaged(&self, error: &serde_json::Error) -> StoreError {
+    pub(super) fn damaged(&self, error: &serde_json::Error) -> StoreError {
         StoreError::Damaged {
             path: self.path().to_owned(),
             reason: error.to_string(),

@@ -126,6 +126,12 @@ impl RunDir {
         &self.path
     }
 
+    /// Whether the folder is here: a database may have come without it. One that cannot be looked at is.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.path.try_exists().unwrap_or(true)
+    }
+
     /// The folder relative to the runs folder, with `/` between its parts.
     #[must_use]
     pub fn relative(&self, runs_root: &Path) -> String {

@@ -29,6 +29,7 @@ fn results_are_shown_compared_exported_noted_and_archived() {
     compared(&place);
     exported(&place);
     noted(&place);
+    asked_wrongly(&place);
     archived(&place);
     made_room(&place);
 }
@@ -40,9 +41,10 @@ fn the_committed_sample_is_what_its_export_says() {
     std::fs::create_dir_all(place.runs()).unwrap();
     std::fs::copy(sample.join("results.db"), place.runs().join("results.db")).unwrap();
     place.succeed(&["report", "components", "--out", "made"]);
-    for name in ["table.csv", "table.md"] {
+    for name in ["index.html", "table.csv", "table.md"] {
         let read = |folder: &Path| std::fs::read_to_string(folder.join(name)).unwrap();
-        assert_eq!(read(&place.path().join("made")), read(&sample), "`just sample` remakes {name}");
+        let is_same = read(&place.path().join("made")) == read(&sample);
+        assert!(is_same, "{name} is not what its export says: `just sample` remakes it");
     }
 }
 
@@ -62,8 +64,21 @@ fn shown(place: &Place) {
     let words: Vec<&str> = command.split(' ').skip(1).collect();
     let again = place.succeed(&words);
     assert!(again.contains("nothing was left to do"), "{again}");
-    let unknown = place.dgnet(&["show", "ful/1"]);
-    assert_eq!(unknown.status.code(), Some(2));
+    for (name, words) in [
+        ("ful/1", "did you mean `full`?"),
+        ("full/99", "`full` has the seeds 1, 2"),
+        ("tny/full/1", "did you mean `tiny`?"),
+    ] {
+        assert!(refused(place, &["show", name]).contains(words), "{name}");
+    }
+}
+
+/// What a command says that is refused.
+fn refused(place: &Place, arguments: &[&str]) -> String {
+    let output = place.dgnet(arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    said
 }
 
 fn compared(place: &Place) {
@@ -79,10 +94,15 @@ fn compared(place: &Place) {
     assert!((a.unwrap() - b.unwrap()).abs() < 1e-12, "{a:?} {b:?}");
     let text = place.succeed(&["compare", "full", "teacher_only", "--metric", "rank1"]);
     assert!(text.contains("P(teacher_only better)") && text.contains("p, Wilcoxon"), "{text}");
-    let wrong = place.dgnet(&["compare", "full", "teacher_onyl"]);
-    assert_eq!(wrong.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    let said = refused(place, &["compare", "full", "teacher_onyl"]);
     assert!(said.contains("did you mean"), "{said}");
+    let said = refused(place, &["compare", "full", "teacher_only", "--metric", "diversity"]);
+    assert!(said.contains("`teacher_only` has no `diversity`"), "{said}");
+    let said = refused(place, &["compare", "full/1", "full/2"]);
+    assert!(said.contains("`full/1` is a run: `dgnet diff`"), "{said}");
+    let text = place.succeed(&["diff", "full/1", "full/2"]);
+    assert!(text.starts_with("the same settings\n\nmetric"), "{text}");
+    assert!(text.contains("full/1") && text.contains("mAP (%)"), "{text}");
 }
 
 fn exported(place: &Place) {
@@ -112,10 +132,47 @@ fn exported(place: &Place) {
         let read = |folder: &str| std::fs::read(place.path().join(folder).join(name)).unwrap();
         assert!(read("here") == read("there"), "{name}");
     }
+    alone(place);
     place.succeed(&["query", "select * from curves", "--output", "curves.parquet"]);
     assert!(std::fs::read(place.path().join("curves.parquet")).unwrap().ends_with(b"PAR1"));
     let refused = place.dgnet(&["query", "select 1", "--format", "parquet"]);
     assert_eq!(refused.status.code(), Some(2));
+}
+
+/// An export has the database and no run folder.
+fn alone(place: &Place) {
+    let text = place.succeed(&["--runs", "out", "show", "full/1"]);
+    for part in ["not here", "train.steps", "mAP", "libtorch", "--arm full --seed 1"] {
+        assert!(text.contains(part), "no `{part}` in\n{text}");
+    }
+    let told = |runs: &str| {
+        let mut told = json(&place.succeed(&["--runs", runs, "show", "full/1", "--json"]));
+        // what is of the folder alone, and what the database does not keep
+        for key in ["folder", "there", "files", "stages"] {
+            told.as_object_mut().unwrap().remove(key);
+        }
+        told["end"].as_object_mut().unwrap().remove("energy_j");
+        told
+    };
+    assert_eq!(told("out"), told("runs"));
+    let text = place.succeed(&["--runs", "out", "export", "tiny", "--to", "again"]);
+    assert!(text.contains("specs: 4 (4 from the database"), "{text}");
+    for name in ["full-seed-1.yaml", "teacher_only-seed-2.yaml"] {
+        let read = |folder: &str| {
+            std::fs::read_to_string(place.path().join(folder).join("specs").join(name)).unwrap()
+        };
+        assert_eq!(read("again"), read("out"), "{name}");
+    }
+    for (verb, name, rest) in
+        [("note", "full/1", "x"), ("tag", "full/1", "+x"), ("note", "tiny", "x")]
+    {
+        let said = refused(place, &["--runs", "out", verb, name, rest]);
+        assert!(said.contains(&format!("`{name}` is in the database, but its")), "{said}");
+    }
+    let said = refused(place, &["--runs", "out", "archive", "full/2"]);
+    assert!(said.contains("kept in run folders"), "{said}");
+    let said = refused(place, &["--runs", "out", "note", "tniy", "x"]);
+    assert!(said.contains("unknown run or study `tniy`") && said.contains("`tiny`"), "{said}");
 }
 
 fn noted(place: &Place) {
@@ -136,6 +193,27 @@ fn noted(place: &Place) {
     let page = std::fs::read_to_string(place.path().join("reports/tiny/index.html")).unwrap();
     assert!(page.contains("first try") && page.contains("&lt;b&gt;"), "notes are in the report");
     assert_eq!(place.dgnet(&["tag", "full/1", "two words"]).status.code(), Some(2));
+}
+
+fn asked_wrongly(place: &Place) {
+    let said = |arguments: &[&str], code: i32, words: &str| {
+        let output = place.dgnet(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: no `{words}` in\n{said}");
+    };
+    said(&["runs", "--study", "nope", "--where", "arm=full"], 2, "unknown study `nope`");
+    said(&["runs", "--study", "tny", "--sort", "arm"], 2, "did you mean `tiny`?");
+    said(&["runs", "--where", "mapp>0.5"], 2, "did you mean `mAP`?");
+    said(&["runs", "--where", "arm=full mAP>0.7"], 2, "expected `and` or `or` after `arm=full`");
+    said(&["runs", "--where", "started>1 and seed>one"], 2, "`seed` holds numbers");
+    said(&["runs", "--cols", ""], 2, "the name of a column is missing");
+    said(&["query", "select * from final where arm = :arm"], 2, "add `--param arm=VALUE`");
+    said(&["query", "select * from final where arm = 'ful'"], 0, "did you mean the arm `full`?");
+    let ranking = ["query", "--name", "ranking", "--param", "study=tny"];
+    said(&ranking, 0, "did you mean the study `tiny`?");
+    let whatever_case = ["runs", "--where", "state~DONE and started>2000", "--cols", "arm"];
+    assert_eq!(place.succeed(&whatever_case).lines().count(), 5);
 }
 
 fn archived(place: &Place) {

@@ -103,6 +103,7 @@ fn pair_up(sides: &mut [Side; 2], measure: &Measure) -> Vec<Pair> {
             let (a, b) = (runs.0.and_then(value), runs.1.and_then(value));
             let missing = |name: &str, run: Option<&ArmRun>| match run {
                 None => format!("{name} has no such seed"),
+                Some(run) if run.state == "done" => format!("{name} has no {}", measure.name),
                 Some(run) => format!("{name} is {}", run.state),
             };
             let left_out = match runs {
@@ -126,20 +127,52 @@ fn unlike(one: &ArmRun, other: &ArmRun) -> Option<String> {
 
 /// Why nothing can be compared at all, though values are there.
 #[must_use]
-pub fn refusal(Met { sides, pairs }: &Met) -> Option<String> {
+pub fn refusal(Met { sides, pairs }: &Met, measure: &Measure) -> Option<String> {
     let both = |p: &&Pair| p.one.is_some() && p.other.is_some();
     if pairs.iter().any(|p| p.left_out.is_none()) {
         return None;
     }
-    let names = format!("`{}` and `{}`", sides[0].name, sides[1].name);
-    Some(match pairs.iter().find(both).and_then(|p| p.left_out.clone()) {
-        Some(reason) => format!(
+    let [one, other] = sides.each_ref().map(|side| format!("`{}`", side.name));
+    let names = format!("{one} and {other}");
+    if let Some(reason) = pairs.iter().find(both).and_then(|p| p.left_out.clone()) {
+        return Some(format!(
             "{names} saw {reason}: they are never pooled\n  hint: a difference would be that of the data or the recipe, not of the arms"
-        ),
-        None => format!(
-            "{names} have no seed that both have finished\n  hint: `dgnet runs` shows where they stand"
-        ),
-    })
+        ));
+    }
+    let metric = &measure.name;
+    let lacking: Vec<&Side> = sides.iter().filter(|side| lacks(side)).collect();
+    let Some(side) = lacking.first() else {
+        return Some(if pairs.iter().any(|p| sides.iter().all(|side| is_over(side, p.seed))) {
+            format!(
+                "{names} have no seed on which both have `{metric}`\n  hint: leave `--metric` out, or choose one that `dgnet query \"select * from last_values\"` shows of both"
+            )
+        } else {
+            format!(
+                "{names} have no seed that both have finished\n  hint: `dgnet runs` shows where they stand"
+            )
+        });
+    };
+    let lead = if lacking.len() > 1 {
+        format!("neither {one} nor {other} has `{metric}`: none of their finished runs measured it")
+    } else {
+        format!("`{}` has no `{metric}`: none of its finished runs measured it", side.name)
+    };
+    Some(format!(
+        "{lead}\n  hint: `dgnet query \"select distinct metric from last_values where study = '{}' and arm = '{}'\"` lists what `{}` has",
+        side.study, side.arm, side.name
+    ))
+}
+
+/// Whether runs of a side are done and none of them has the metric.
+fn lacks(side: &Side) -> bool {
+    let done = || side.runs.iter().filter(|run| run.state == "done");
+    done().next().is_some() && done().all(|run| run.value.is_none())
+}
+
+/// Whether the run of a seed is done or diverged.
+fn is_over(side: &Side, seed: u64) -> bool {
+    let run = side.runs.iter().find(|run| run.seed == seed);
+    run.is_some_and(|run| run.state == "done" || run.state == "diverged")
 }
 
 /// What a diverged run counts as: 0 where higher is better, else the largest finite value of either.

@@ -71,6 +71,8 @@ pub struct Exported {
     pub tables: Vec<(&'static str, usize)>,
     /// Runs with a `spec.yaml`.
     pub specs: usize,
+    /// Those of them that were written from the database, because their folders are not here.
+    pub from_database: usize,
     /// TensorBoard runs.
     pub runs: usize,
 }
@@ -118,13 +120,25 @@ pub fn export(runs_root: &Path, study: &str, out: &Path) -> Result<Exported, Sto
     let specs = out.join("specs");
     create_folder(&specs)?;
     for cell in db.cells(study)? {
-        let spec = RunDir::new(runs_root.join(&cell.folder)).spec_file();
-        if cell.folder.is_empty() || !spec.is_file() {
-            continue; // it has not begun, or the folder is elsewhere: `runs` says so
+        if cell.folder.is_empty() {
+            continue; // it has not begun: `runs` says so
         }
         check_name("arm", &cell.arm)?;
+        let spec = RunDir::new(runs_root.join(&cell.folder)).spec_file();
         let copy = specs.join(format!("{}-seed-{}.yaml", cell.arm, cell.seed));
-        std::fs::copy(&spec, &copy).map_err(StoreError::io("copy", &copy))?;
+        if spec.is_file() {
+            std::fs::copy(&spec, &copy).map_err(StoreError::io("copy", &copy))?;
+        } else if let Some(recorded) = db.recorded(&cell.uid)? {
+            let text = recorded.spec.yaml().map_err(|error| StoreError::Io {
+                action: "write",
+                path: copy.clone(),
+                source: std::io::Error::other(error),
+            })?;
+            write_atomic(&copy, text.as_bytes())?;
+            exported.from_database += 1;
+        } else {
+            continue;
+        }
         exported.specs += 1;
     }
     Ok(exported)

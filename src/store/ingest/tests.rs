@@ -205,6 +205,33 @@ fn a_rebuilt_database_equals_the_live_one() {
 }
 
 #[test]
+fn rebuilding_never_throws_results_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    lived_through(root);
+    let live = logical(root);
+    let runs = RunDir::list(root).unwrap();
+    assert_eq!(reindex(root).unwrap().kept, None, "every run has its folder");
+    // one folder is gone: what the database knew of it is kept beside the new one
+    let away = tempfile::tempdir().unwrap();
+    std::fs::rename(runs[0].path(), away.path().join("run")).unwrap();
+    let kept = reindex(root).unwrap().kept.unwrap();
+    assert_eq!(kept, root.join("results.db.replaced-1"));
+    assert_eq!(number(root, "select count(*) from run"), 1.0);
+    std::fs::copy(&kept, Db::file(away.path())).unwrap();
+    assert_eq!(logical(away.path()), live);
+    // both are gone: nothing to rebuild from
+    std::fs::remove_dir_all(runs[1].path()).unwrap();
+    let text = reindex(root).unwrap_err().to_string();
+    assert!(text.contains("knows 1 runs") && text.contains("only copy"), "{text}");
+    assert_eq!(number(root, "select count(*) from run"), 1.0);
+    // a damaged file is kept, too
+    std::fs::write(Db::file(root), "no database, but a text that is long enough to look at")
+        .unwrap();
+    assert_eq!(reindex(root).unwrap().kept, Some(root.join("results.db.replaced-2")));
+}
+
+#[test]
 fn queries_gain_and_lose_by_their_mean_over_common_seeds() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

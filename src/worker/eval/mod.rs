@@ -7,6 +7,7 @@ pub mod features;
 pub mod frechet;
 pub mod picture_quality;
 pub mod pictures;
+mod products;
 pub mod rank;
 pub mod ranked;
 pub mod sheets;

@@ -5,27 +5,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 pub use dgnet::stats::ranking::{CameraPair, Label, Ranked, Ranking};
-use dgnet::stats::ranking::{Scores, camera_pairs, rank_all, rank_quickly};
+use dgnet::stats::ranking::{camera_pairs, rank_quickly};
 use dgnet::stats::rerank::{Rerank, Reranker};
-use tch::{Kind, Tensor};
 
-/// A number that features are made of. Products that decide are summed in 64 bits either way.
-pub trait Real: Copy + Sync + tch::kind::Element {
-    /// The same value in 64 bits.
-    fn wide(self) -> f64;
-}
-
-impl Real for f32 {
-    fn wide(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Real for f64 {
-    fn wide(self) -> f64 {
-        self
-    }
-}
+pub use super::products::Real;
+use super::products::{Products, dot, rough_products};
 
 /// Why features cannot be ranked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +45,7 @@ pub fn rank<T: Real>(
     check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
     let (gallery, gallery_labels) = without_junk(gallery, gallery_labels, dims);
     let products = Products::new(queries, &gallery, dims);
-    let rough = rough_products(&products);
+    let rough = rough_products(queries, &gallery, dims);
     Ok(rank_quickly(query_labels, &gallery_labels, threads, &rough, &products))
 }
 
@@ -84,76 +68,9 @@ fn without_junk<'a, T: Real>(
     (kept.into(), kept_labels.into())
 }
 
-/// The products of query and gallery features, each summed in 64 bits.
-struct Products<'a, T> {
-    queries: &'a [T],
-    gallery: &'a [T],
-    dims: usize,
-    /// The largest norm of a gallery feature.
-    longest: f64,
-}
-
-impl<'a, T: Real> Products<'a, T> {
-    fn new(queries: &'a [T], gallery: &'a [T], dims: usize) -> Self {
-        let norms = gallery.chunks_exact(dims.max(1)).map(|row| dot(row, row).sqrt());
-        let longest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
-        Self { queries, gallery, dims, longest }
-    }
-
-    fn query(&self, at: usize) -> &'a [T] {
-        &self.queries[at * self.dims..(at + 1) * self.dims]
-    }
-}
-
-impl<T: Real> Scores for Products<'_, T> {
-    /// Of [`rough_products`]: both sides are rounded to 32 bits, and so is a sum of `dims` products in any
-    /// order (Higham, Accuracy and Stability of Numerical Algorithms, 3.1; the lengths by Cauchy-Schwarz).
-    fn margin(&self, query: usize) -> f64 {
-        let roundings = (self.dims + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
-        let lengths = dot(self.query(query), self.query(query)).sqrt() * self.longest;
-        roundings / (1.0 - roundings) * lengths + f64::from(f32::MIN_POSITIVE)
-    }
-
-    fn exact(&self, query: usize, photo: usize) -> f64 {
-        dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
-    }
-}
-
-/// All products by libtorch, in 32 bits.
-fn rough_products<T: Real>(products: &Products<'_, T>) -> impl Fn(usize, &mut [f32]) {
-    let dims = products.dims.max(1);
-    let rows = move |features: &[T]| {
-        let shape = [(features.len() / dims) as i64, dims as i64];
-        Tensor::from_slice(features).to_kind(Kind::Float).view(shape)
-    };
-    let photos = products.gallery.len() / dims;
-    let columns = rows(products.gallery).tr();
-    move |from, scores: &mut [f32]| {
-        let count = scores.len() / photos.max(1);
-        let queries = rows(&products.queries[from * dims..(from + count) * dims]);
-        let product = tch::no_grad(|| queries.matmul(&columns));
-        product.copy_data(scores, scores.len());
-    }
-}
-
 fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<(), ShapeError> {
     let fits = values == rows * dims && (dims > 0 || rows == 0);
     if fits { Ok(()) } else { Err(ShapeError { what, values, rows, dims }) }
-}
-
-/// The dot product, summed in 64 bits in a fixed order.
-pub(super) fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
-    // Four sums at once, because each addition of one sum would wait for the last.
-    let mut sums = [0.0_f64; 4];
-    let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
-    let rest = left.remainder().iter().zip(right.remainder());
-    let rest: f64 = rest.map(|(l, r)| l.wide() * r.wide()).sum();
-    for (left, right) in left.zip(right) {
-        for lane in 0..4 {
-            sums[lane] += left[lane].wide() * right[lane].wide();
-        }
-    }
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }
 
 /// Divides every row by its L2 norm; a row of zeros stays.
@@ -303,7 +220,7 @@ pub fn by_cameras(
     let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
     let (photos, labels) = without_junk(&photos, &gallery.labels, dims);
     let products = Products::new(&joined, &photos, dims);
-    let rough = rough_products(&products);
+    let rough = rough_products(&joined, &photos, dims);
     Ok(camera_pairs(&query.labels, &labels, threads, &rough, &products))
 }
 
@@ -355,14 +272,14 @@ pub fn reranked(
         l2_normalise(&mut rows, dims);
         rows.iter().map(|value| value.wide()).collect()
     };
-    let (queries, photos) = (unit(query), unit(gallery));
-    let reranker = Reranker::new(&queries, &photos, dims, settings, threads);
-    rank_all(&query.labels, &gallery.labels, threads, &|at, row| {
-        reranker.distances(at, row);
-        for distance in row {
-            *distance = -*distance;
-        }
-    })
+    let mut all = unit(query);
+    let split = all.len();
+    all.extend(unit(gallery));
+    let (queries, photos) = all.split_at(split);
+    let among_all = rough_products(&all, &all, dims);
+    let reranker = Reranker::new(queries, photos, dims, settings, threads, &among_all);
+    let across = rough_products(queries, photos, dims);
+    reranker.rank(&query.labels, &gallery.labels, threads, &across)
 }
 
 #[cfg(test)]

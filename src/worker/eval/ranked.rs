@@ -1,7 +1,8 @@
 //! A ranked list as a picture: the query, then the gallery photos ranked first, right ones in a solid
 //! green frame with a tick below, wrong ones in a dashed red frame with a cross. No file is read.
 
-use super::rank::{Features, compose, dot};
+use super::products::dot;
+use super::rank::{Features, compose};
 use dgnet::data::pixels::{Rgb8, grid};
 use dgnet::stats::ranking::order;
 

@@ -1,0 +1,92 @@
+//! Products of query and gallery features: each one exactly, and all of them at once by libtorch, roughly, with
+//! a bound on how far they may be off. What they decide is not known here.
+
+use dgnet::stats::ranking::{Scores, product_margin};
+use tch::{Kind, Tensor};
+
+/// A number that features are made of. Products that decide are summed in 64 bits either way.
+pub trait Real: Copy + Sync + tch::kind::Element {
+    /// The same value in 64 bits.
+    fn wide(self) -> f64;
+}
+
+impl Real for f32 {
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    fn wide(self) -> f64 {
+        self
+    }
+}
+
+/// The products of query and gallery features, each summed in 64 bits.
+pub(super) struct Products<'a, T> {
+    queries: &'a [T],
+    gallery: &'a [T],
+    dims: usize,
+    /// The largest norm of a gallery feature.
+    longest: f64,
+}
+
+impl<'a, T: Real> Products<'a, T> {
+    pub(super) fn new(queries: &'a [T], gallery: &'a [T], dims: usize) -> Self {
+        let norms = gallery.chunks_exact(dims.max(1)).map(|row| dot(row, row).sqrt());
+        let longest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
+        Self { queries, gallery, dims, longest }
+    }
+
+    fn query(&self, at: usize) -> &'a [T] {
+        &self.queries[at * self.dims..(at + 1) * self.dims]
+    }
+}
+
+impl<T: Real> Scores for Products<'_, T> {
+    /// Of [`rough_products`].
+    fn margin(&self, query: usize) -> f64 {
+        let length = dot(self.query(query), self.query(query)).sqrt();
+        product_margin(self.dims, [length, self.longest])
+    }
+
+    fn exact(&self, query: usize, photo: usize) -> f64 {
+        dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
+    }
+}
+
+/// All products by libtorch, in 32 bits: of rows of `queries` from a given one on with all rows of `gallery`.
+pub(super) fn rough_products<T: Real>(
+    queries: &[T],
+    gallery: &[T],
+    dims: usize,
+) -> impl Fn(usize, &mut [f32]) {
+    let dims = dims.max(1);
+    let rows = move |features: &[T]| {
+        let shape = [(features.len() / dims) as i64, dims as i64];
+        Tensor::from_slice(features).to_kind(Kind::Float).view(shape)
+    };
+    let photos = gallery.len() / dims;
+    let columns = rows(gallery).tr();
+    move |from, scores: &mut [f32]| {
+        let count = scores.len() / photos.max(1);
+        let queries = rows(&queries[from * dims..(from + count) * dims]);
+        let product = tch::no_grad(|| queries.matmul(&columns));
+        product.copy_data(scores, scores.len());
+    }
+}
+
+/// The dot product, summed in 64 bits in a fixed order.
+pub(super) fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
+    // Four sums at once, because each addition of one sum would wait for the last.
+    let mut sums = [0.0_f64; 4];
+    let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
+    let rest = left.remainder().iter().zip(right.remainder());
+    let rest: f64 = rest.map(|(l, r)| l.wide() * r.wide()).sum();
+    for (left, right) in left.zip(right) {
+        for lane in 0..4 {
+            sums[lane] += left[lane].wide() * right[lane].wide();
+        }
+    }
+    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
+}

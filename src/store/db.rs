@@ -41,6 +41,9 @@ impl Db {
     /// # Errors
     /// [`StoreError::Newer`] for a database of a later version, [`StoreError::Foreign`] for another program's.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if path.exists() {
+            Self::refuse_foreign(path)?;
+        }
         let journal =
             if on_network(path) { SqliteJournalMode::Delete } else { SqliteJournalMode::Wal };
         let options = SqliteConnectOptions::new()
@@ -52,9 +55,6 @@ impl Db {
             .busy_timeout(PATIENCE);
         let mut db = Self::connect(path, &options)?;
         let found = db.check_version()?;
-        if found == 0 && db.has_tables()? {
-            return Err(db.foreign("another program made it"));
-        }
         if found > 0 && found < known() {
             db.back_up(found)?;
         }
@@ -98,6 +98,17 @@ impl Db {
         }
         Self::migrate(path)?;
         Self::connect(path, &options)
+    }
+
+    /// Looks before anything is written: already the choice of a journal changes the file.
+    fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
+        let options =
+            SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
+        let mut db = Self::connect(path, &options)?;
+        if db.check_version()? == 0 && db.has_tables()? {
+            return Err(db.foreign("another program made it"));
+        }
+        Ok(())
     }
 
     /// The runs that a file knows, whatever its version; none where there is no file, `None` where it cannot

@@ -392,7 +392,11 @@ fn remove_database(file: &Path) -> Result<(), StoreError> {
 /// Renames a database, with what belongs to it, to the first `.replaced-N` that is free.
 fn set_aside(file: &Path) -> Result<PathBuf, StoreError> {
     let name = |number: u32| with_suffix(file, &format!(".replaced-{number}"));
-    let aside = (1..).map(name).find(|name| !name.exists()).unwrap_or_else(|| name(0));
+    let mut number = 1;
+    while name(number).exists() {
+        number += 1;
+    }
+    let aside = name(number);
     for (from, to) in files_of(file).into_iter().zip(files_of(&aside)) {
         if from.exists() {
             std::fs::rename(&from, to).map_err(StoreError::io("rename", &from))?;

@@ -29,10 +29,14 @@ pub fn augment(picture: &Rgb8, settings: &Augment, rng: &mut Rng) -> Vec<f32> {
         .map(|column| if flip { width - 1 - column } else { column })
         .collect();
     let mut values = vec![0.0; 3 * height * width];
+    let mut shifted = vec![[0; 3]; width];
     for (row, planes) in pixels::rows(&mut values, height, width).enumerate() {
         let start = source(row, top, height) * width * 3;
         let (photo, _) = data[start..start + width * 3].as_chunks::<3>();
-        pixels::normalise_row(columns.iter().map(|column| photo[*column]), planes);
+        for (pixel, column) in shifted.iter_mut().zip(&columns) {
+            *pixel = photo[*column];
+        }
+        pixels::normalise_row(&shifted, planes);
     }
     values
 }

@@ -177,7 +177,7 @@ pub fn normalise(picture: &Rgb8) -> Vec<f32> {
     let mut values = vec![0.0; 3 * height * width];
     let photo = data.as_chunks::<3>().0.chunks_exact((*width).max(1));
     for (pixels, planes) in photo.zip(rows(&mut values, *height, *width)) {
-        normalise_row(pixels.iter().copied(), planes);
+        normalise_row(pixels, planes);
     }
     values
 }
@@ -198,14 +198,16 @@ pub(super) fn rows(
 }
 
 /// Normalises a row of pixels into the rows of three planes.
-pub(super) fn normalise_row(pixels: impl Iterator<Item = [u8; 3]>, planes: [&mut [f32]; 3]) {
-    let [reds, greens, blues] = levels();
-    let [red, green, blue] = planes;
-    let planes = red.iter_mut().zip(green).zip(blue);
-    for ([r, g, b], ((red, green), blue)) in pixels.zip(planes) {
-        *red = reds[usize::from(r)];
-        *green = greens[usize::from(g)];
-        *blue = blues[usize::from(b)];
+///
+/// # Shapes
+/// `pixels` and each plane's row: equally many.
+pub(super) fn normalise_row(pixels: &[[u8; 3]], [red, green, blue]: [&mut [f32]; 3]) {
+    // one pass a plane: the build for tests and studies, lightly optimised, makes plain loops of these
+    for (channel, plane) in [red, green, blue].into_iter().enumerate() {
+        let levels = &levels()[channel];
+        for (value, pixel) in plane.iter_mut().zip(pixels) {
+            *value = levels[usize::from(pixel[channel])];
+        }
     }
 }
 

@@ -67,34 +67,32 @@ pub fn places<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Ve
     ranks.collect()
 }
 
-/// Equal bins from the worst match's score to the best one's, the margin beyond them included.
+/// Equal bins from the worst match's score to the best one's, the margin beyond them included: 1 to `last + 1`.
+/// What is below is in bin 0, what is above in bin `last + 2`.
 struct Bins {
     low: f64,
-    high: f64,
     per_unit: f64,
     last: usize,
     margin: f64,
 }
 
 impl Bins {
-    /// `None` where there is no match, or where a score or the margin is not finite.
+    /// `None` where there is no match, where a score or the margin is not finite, or where nothing is between.
     fn around<T: Rough>(row: &Row<'_, T>, matches: &[(f64, usize)]) -> Option<Self> {
         let (best, worst) = (matches.first()?.0, matches.last()?.0);
-        let (low, high) = (worst - row.margin, best + row.margin);
-        let known = row.rough.iter().all(|score| (*score).into().is_finite());
-        if !(known && low.is_finite() && high.is_finite()) {
-            return None;
-        }
+        let low = worst - row.margin;
         // as many as photos leave most bins empty, and no more than fit into the nearest cache
         let last = (row.rough.len() / 4).clamp(1, 4096);
-        let per_unit = last as f64 / (high - low);
-        let per_unit = if per_unit.is_finite() { per_unit } else { 0.0 };
-        Some(Self { low, high, per_unit, last, margin: row.margin })
+        let per_unit = last as f64 / (best + row.margin - low);
+        let known = row.rough.iter().all(|score| (*score).into().is_finite());
+        let is_usable = known && low.is_finite() && per_unit.is_finite() && per_unit > 0.0;
+        is_usable.then_some(Self { low, per_unit, last, margin: row.margin })
     }
 
     /// The bin of a score; higher scores have the same or a higher one.
     fn of(&self, score: f64) -> usize {
-        (((score - self.low) * self.per_unit) as usize).min(self.last)
+        // without a branch: which side a photo is on cannot be foreseen
+        ((score - self.low) * self.per_unit + 1.0).clamp(0.0, (self.last + 2) as f64) as usize
     }
 
     /// Adds to `ahead` the photos that are settled by their bins, without `junk`; returns those in bins that
@@ -106,34 +104,24 @@ impl Bins {
         junk: &[usize],
         ahead: &mut [usize],
     ) -> Vec<usize> {
-        let mut is_near = vec![false; self.last + 1];
+        let mut is_near = vec![false; self.last + 3];
         for (score, _) in matches {
             is_near[self.of(score - self.margin)..=self.of(score + self.margin)].fill(true);
         }
-        let mut photos = vec![0_u32; self.last + 1];
+        let mut photos = vec![0_u32; self.last + 3];
         let mut near = Vec::new();
         for (at, score) in rough.iter().enumerate() {
-            let score: f64 = (*score).into();
-            if score > self.high {
-                ahead[0] += 1;
-            } else if score >= self.low {
-                let bin = self.of(score);
-                photos[bin] += 1;
-                if is_near[bin] {
-                    near.push(at);
-                }
+            let bin = self.of((*score).into());
+            photos[bin] += 1;
+            if is_near[bin] {
+                near.push(at);
             }
         }
         for at in junk {
-            let score: f64 = rough[*at].into();
-            if score > self.high {
-                ahead[0] -= 1;
-            } else if score >= self.low {
-                photos[self.of(score)] -= 1;
-            }
+            photos[self.of(rough[*at].into())] -= 1;
         }
         let mut before = 0;
-        for bin in (0..=self.last).rev().filter(|bin| !is_near[*bin]) {
+        for bin in (0..is_near.len()).rev().filter(|bin| !is_near[*bin]) {
             let is_above = |(score, _): &&(f64, usize)| self.of(score - self.margin) > bin;
             before += matches[before..].iter().take_while(is_above).count();
             ahead[before] += photos[bin] as usize;

@@ -11,12 +11,14 @@ pub trait Real: Copy + Sync + tch::kind::Element {
 }
 
 impl Real for f32 {
+    #[inline]
     fn wide(self) -> f64 {
         f64::from(self)
     }
 }
 
 impl Real for f64 {
+    #[inline]
     fn wide(self) -> f64 {
         self
     }

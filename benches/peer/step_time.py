@@ -19,10 +19,24 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from dgnet_peer.settings import WEIGHTS, resolve
 from dgnet_peer.step import Batch, Networks, Trainer
+
+
+class Counter(TorchDispatchMode):
+    """Counts the operations of products and convolutions. (FlopCounterMode's hooks refuse D's gradient penalty.)"""
+
+    operations = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if count := flop_registry.get(func.overloadpacket):
+            self.operations += count(*args, **kwargs, out_val=result)
+        return result
 
 
 def finished() -> None:
@@ -63,10 +77,10 @@ def measure(
         return time.perf_counter() - began
 
     times = [step(k % 2 == 0) for k in range(warm_up + repeat)]
-    with FlopCounterMode(display=False) as counter:
+    with Counter() as counter:
         for k in range(2 if floor else 0):
             step(k == 0)
-    return times[warm_up:], counter.get_total_flops() / 2
+    return times[warm_up:], counter.operations / 2
 
 
 def main() -> None:

@@ -466,8 +466,12 @@ impl Trainer {
             if w.prim > 0.0 {
                 // static and uniform labels need no teacher; the plan asks for one in all other cases
                 let asked = || {
-                    mean_distribution(&self.guides.teachers, &images, plan.teacher_norm)
-                        .unwrap_or_else(|| Tensor::full_like(&seen.primary, f64::NAN))
+                    // labels are exact whatever the precision: narrowed, the teacher's have come out as no numbers
+                    let teach = || {
+                        mean_distribution(&self.guides.teachers, &wide(&images), plan.teacher_norm)
+                    };
+                    let q = self.arithmetic.exact(teach);
+                    q.unwrap_or_else(|| Tensor::full_like(&seen.primary, f64::NAN))
                 };
                 let q = teacher_labels(
                     plan.labels,

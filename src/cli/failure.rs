@@ -48,6 +48,8 @@ fn of_store(error: &StoreError) -> bool {
             | StoreError::Unknown { .. }
             | StoreError::Ambiguous { .. }
             | StoreError::NoDatabase { .. }
+            | StoreError::Foreign { .. }
+            | StoreError::OnlyCopy { .. }
             | StoreError::Name { .. }
     )
 }

@@ -1,7 +1,7 @@
 //! Opening the results database: one connection behind a blocking face, migrations, the journal that
 //! fits the file system. What is written and read lives in `ingest`, `read` and `query`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,7 +92,8 @@ impl Db {
         let mut db = Self::connect(path, &options)?;
         match db.check_version()? {
             0 if db.has_tables()? => return Err(db.foreign("another program made it")),
-            0 => return Err(db.foreign("it is empty")),
+            // nobody has begun it yet, or its first writer is about to
+            0 => return Err(StoreError::NoDatabase { path: path.to_owned() }),
             found if found == known() => return Ok(db),
             _ => drop(db),
         }
@@ -100,25 +101,27 @@ impl Db {
         Self::connect(path, &options)
     }
 
-    /// Looks before anything is written: already the choice of a journal changes the file.
+    /// Looks before anything is written: already the choice of a journal changes the file. What cannot be
+    /// looked at so (a journal to roll back first) is left to the writer.
     fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
-        let mut db = Self::connect(path, &options)?;
-        if db.check_version()? == 0 && db.has_tables()? {
-            return Err(db.foreign("another program made it"));
+        let Ok(mut db) = Self::connect(path, &options) else { return Ok(()) };
+        match db.check_version() {
+            Ok(0) if db.has_tables().unwrap_or(false) => Err(db.foreign("another program made it")),
+            Err(error @ StoreError::Newer { .. }) => Err(error),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
-    /// The runs that a file knows, whatever its version; none where there is no file, `None` where it cannot
-    /// be read.
+    /// The runs that a file knows, whatever its version, each with its number of values; none where there is no
+    /// file, `None` where it cannot be read.
     ///
     /// # Errors
     /// [`StoreError::Newer`], [`StoreError::Foreign`].
-    pub(super) fn runs_in(path: &Path) -> Result<Option<BTreeSet<String>>, StoreError> {
+    pub(super) fn runs_in(path: &Path) -> Result<Option<BTreeMap<String, i64>>, StoreError> {
         if !path.exists() {
-            return Ok(Some(BTreeSet::new()));
+            return Ok(Some(BTreeMap::new()));
         }
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
@@ -135,15 +138,20 @@ impl Db {
         }
     }
 
-    fn known_runs(&mut self) -> Result<BTreeSet<String>, StoreError> {
+    fn known_runs(&mut self) -> Result<BTreeMap<String, i64>, StoreError> {
         if self.check_version()? > 0 {
-            let runs: Vec<String> = self.with("reading its runs", async |connection| {
-                sqlx::query_scalar("SELECT uid FROM run").fetch_all(connection).await
+            let runs: Vec<(String, i64)> = self.with("reading its runs", async |connection| {
+                sqlx::query_as(
+                    "SELECT run.uid, count(metric.run) FROM run LEFT JOIN run_number USING (uid)
+                     LEFT JOIN metric ON metric.run = run_number.id GROUP BY run.uid",
+                )
+                .fetch_all(connection)
+                .await
             })?;
-            return Ok(BTreeSet::from_iter(runs));
+            return Ok(runs.into_iter().collect());
         }
         let foreign = self.has_tables()?.then(|| self.foreign("another program made it"));
-        foreign.map_or_else(|| Ok(BTreeSet::new()), Err)
+        foreign.map_or_else(|| Ok(BTreeMap::new()), Err)
     }
 
     /// Brings the database of an older version up to date for somebody who only wants to read.
@@ -226,10 +234,14 @@ impl Db {
         Ok(Self { path: path.to_owned(), runtime, connection: Some(connection) })
     }
 
-    /// Whether anybody has made a table in it.
+    /// Whether anybody has made a table in it, other than the list of migrations, which comes before ours.
     fn has_tables(&mut self) -> Result<bool, StoreError> {
         let tables: i64 = self.with("reading its tables", async |connection| {
-            sqlx::query_scalar("SELECT count(*) FROM sqlite_master").fetch_one(connection).await
+            sqlx::query_scalar(
+                "SELECT count(*) FROM sqlite_master WHERE tbl_name <> '_sqlx_migrations'",
+            )
+            .fetch_one(connection)
+            .await
         })?;
         Ok(tables > 0)
     }
@@ -369,9 +381,18 @@ mod tests {
         assert!(matches!(Db::runs_in(&path), Err(StoreError::Foreign { .. })));
         assert_eq!(std::fs::read(&path).unwrap(), before);
         std::fs::write(&path, "").unwrap();
-        let error = Db::open_read(&path).unwrap_err();
-        assert!(error.to_string().contains("it is empty"), "{error}");
+        assert!(matches!(Db::open_read(&path), Err(StoreError::NoDatabase { .. })));
         assert!(std::fs::read(&path).unwrap().is_empty());
+        // killed before its first table was made: ours
+        Db::connect(&path, &SqliteConnectOptions::new().filename(&path))
+            .unwrap()
+            .with("testing", async |connection| {
+                sqlx::raw_sql("CREATE TABLE _sqlx_migrations (version INTEGER PRIMARY KEY)")
+                    .execute(connection)
+                    .await
+            })
+            .unwrap();
+        assert_eq!(Db::runs_in(&path).unwrap(), Some(BTreeMap::new()));
     }
 
     #[test]

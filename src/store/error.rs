@@ -72,13 +72,14 @@ pub enum StoreError {
     },
     /// Rebuilding would throw away the only copy of results.
     #[error(
-        "`{}` knows {runs} runs and no run folder is here to rebuild it from: it is the only copy, so nothing was done\n  hint: bring the run folders back (`--runs DIR` names another place), or move the file away first",
-        path.display()
+        "`{}` holds results of {runs} run{} that the run folders here do not have: it is the only copy, so nothing was done\n  hint: bring the run folders back (`--runs DIR` names another place), or move the file away first",
+        path.display(),
+        if *runs == 1 { "" } else { "s" }
     )]
     OnlyCopy {
         /// The database.
         path: PathBuf,
-        /// Runs that it knows.
+        /// Runs that would be lost, wholly or in part.
         runs: usize,
     },
     /// The database refused a statement of ours.

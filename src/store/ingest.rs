@@ -314,8 +314,8 @@ impl Writer {
 /// it where something would be lost.
 ///
 /// # Errors
-/// [`StoreError::Locked`] while a sweep writes to the database, [`StoreError::OnlyCopy`] where it knows runs and
-/// there is no folder, [`StoreError::Newer`] and [`StoreError::Foreign`] for what is not to be replaced.
+/// [`StoreError::Locked`] while a sweep writes to the database, [`StoreError::OnlyCopy`] where the folders have less
+/// of every run, [`StoreError::Newer`] and [`StoreError::Foreign`] for what is not to be replaced.
 pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
     create_folder(runs_root)?;
     let lock_file = runs_root.join(".writer.lock");
@@ -352,15 +352,29 @@ pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
     let Writer { db, _lock: lock, .. } = writer;
     db.close()?;
     let rebuilt = Db::runs_in(&fresh)?.unwrap_or_default();
-    let lost = old.as_ref().map(|old| old.difference(&rebuilt).count());
-    match lost {
-        Some(0) => remove_database(&file)?,
-        Some(runs) if found.runs == 0 => {
-            remove_database(&fresh)?;
-            return Err(StoreError::OnlyCopy { path: file, runs });
+    let is_less =
+        |(uid, values): &(&String, &i64)| rebuilt.get(*uid).is_none_or(|new| new < *values);
+    let (known, lost) =
+        old.as_ref().map_or((0, 0), |old| (old.len(), old.iter().filter(is_less).count()));
+    let refused = match old {
+        None if found.runs == 0 => Some(StoreError::Damaged {
+            path: file.clone(),
+            reason: "it cannot be read, and no run folder is here to rebuild it from".into(),
+            hint: "restore a copy of it, or move it away first".into(),
+        }),
+        _ if lost > 0 && lost == known => {
+            Some(StoreError::OnlyCopy { path: file.clone(), runs: lost })
         }
-        _ => found.kept = Some(set_aside(&file)?),
+        _ => None,
+    };
+    if let Some(refused) = refused {
+        remove_database(&fresh)?;
+        return Err(refused);
     }
+    if old.is_none() || lost > 0 {
+        found.kept = Some(set_aside(&file)?);
+    }
+    remove_database(&file)?;
     std::fs::rename(&fresh, &file).map_err(StoreError::io("rename", &fresh))?;
     drop(lock);
     Ok(found)
@@ -397,7 +411,8 @@ fn set_aside(file: &Path) -> Result<PathBuf, StoreError> {
         number += 1;
     }
     let aside = name(number);
-    for (from, to) in files_of(file).into_iter().zip(files_of(&aside)) {
+    // the logs first: a file without its log is old, a log without its file belongs to nobody
+    for (from, to) in files_of(file).into_iter().zip(files_of(&aside)).rev() {
         if from.exists() {
             std::fs::rename(&from, to).map_err(StoreError::io("rename", &from))?;
         }

@@ -44,20 +44,18 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// A value as people write it: a number where the text is exactly how one is spelled in short (`3`,
-    /// `0.5`, `1e-3`), otherwise a text (`007`, `0.50`, `nan`).
+    /// A value as people write it: a finite number (`3`, `-1.0`, `.5`, `1e-3`), otherwise a text. What begins
+    /// with a sign of plus or with zeros that a number does not need is a text: `007`, `+1`.
     #[must_use]
     pub fn given(text: &str) -> Self {
-        if let Ok(value) = text.parse::<i64>()
-            && value.to_string() == text
-        {
-            return Self::Integer(value);
+        let digits = text.trim_start_matches('-').as_bytes();
+        let is_padded = matches!(digits, [b'0', b'0'..=b'9', ..]);
+        if text.starts_with('+') || is_padded {
+            return Self::Text(text.to_owned());
         }
-        let is_short = |value: f64| value.to_string() == text || format!("{value:e}") == text;
-        match text.parse::<f64>() {
-            Ok(value) if value.is_finite() && is_short(value) => Self::Real(value),
-            _ => Self::Text(text.to_owned()),
-        }
+        let whole = text.parse().ok().map(Self::Integer);
+        let real = || text.parse().ok().filter(|value: &f64| value.is_finite()).map(Self::Real);
+        whole.or_else(real).unwrap_or_else(|| Self::Text(text.to_owned()))
     }
 }
 
@@ -353,16 +351,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_number_in_short_is_one() {
+    fn numbers_are_numbers_and_padded_ones_are_texts() {
         for (text, value) in [("3", Cell::Integer(3)), ("-3", Cell::Integer(-3))] {
             assert_eq!(Cell::given(text), value);
         }
         for (text, value) in [("0.5", 0.5), ("-2.25", -2.25), ("1e-3", 1e-3), ("0.001", 1e-3)] {
             assert_eq!(Cell::given(text), Cell::Real(value));
         }
-        for text in
-            ["007", "0.50", ".5", "5.", "+5", " 5", "nan", "NaN", "inf", "-inf", "1e999", "1_0", ""]
-        {
+        for text in ["007", "-00.5", "+5", " 5", "nan", "NaN", "inf", "-inf", "1e999", "1_0", ""] {
             assert_eq!(Cell::given(text), Cell::Text(text.into()));
         }
     }

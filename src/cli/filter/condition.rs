@@ -48,11 +48,14 @@ impl<'a> Reader<'a> {
     ) -> Result<String, BadInput> {
         let column = columns.find(&self.take("a column", Token::is_word)?.word())?;
         let operator = self.take(AN_OPERATOR, Token::is_operator)?.text;
-        let cell = cell(column, operator, &self.value(operator)?)?;
+        let value = self.value(operator)?;
+        let cell = cell(column, operator, &value)?;
         let (name, parameter) = (column.quoted(), format!("v{}", values.len()));
         values.insert(parameter.clone(), cell);
         Ok(match operator {
             "~" => format!("instr(lower({name}), lower(:{parameter})) > 0"),
+            // what nobody has said is no text at all
+            operator if value.is_empty() => format!("coalesce({name}, '') {operator} :{parameter}"),
             operator => format!("{name} {operator} :{parameter}"),
         })
     }
@@ -231,7 +234,7 @@ mod tests {
         ] {
             assert_eq!(sql(condition).1, [value], "{condition}");
         }
-        assert_eq!(sql("arm= and seed!=1").0, "\"arm\" = :v0 AND \"seed\" != :v1");
+        assert_eq!(sql("arm= and seed!=1").0, "coalesce(\"arm\", '') = :v0 AND \"seed\" != :v1");
     }
 
     #[test]

@@ -223,12 +223,13 @@ fn rebuilding_never_throws_results_away() {
     // both are gone: nothing to rebuild from
     std::fs::remove_dir_all(runs[1].path()).unwrap();
     let text = reindex(root).unwrap_err().to_string();
-    assert!(text.contains("knows 1 runs") && text.contains("only copy"), "{text}");
+    assert!(text.contains("results of 1 run that") && text.contains("only copy"), "{text}");
     assert_eq!(number(root, "select count(*) from run"), 1.0);
-    // a damaged file is kept, too
-    std::fs::write(Db::file(root), "no database, but a text that is long enough to look at")
-        .unwrap();
-    assert_eq!(reindex(root).unwrap().kept, Some(root.join("results.db.replaced-2")));
+    // a damaged file is no reason for an empty one
+    let damaged = "no database, but a text that is long enough to look at";
+    std::fs::write(Db::file(root), damaged).unwrap();
+    assert!(matches!(reindex(root), Err(StoreError::Damaged { .. })));
+    assert_eq!(std::fs::read_to_string(Db::file(root)).unwrap(), damaged);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::runtime::{Builder, Runtime};
 
 use super::error::StoreError;
+use super::files::with_suffix;
 use super::run_dir::RunLock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("schema/migrations");
@@ -91,7 +92,6 @@ impl Db {
             .pragma("query_only", "1");
         let mut db = Self::connect(path, &options)?;
         match db.check_version()? {
-            0 if db.has_tables()? => return Err(db.foreign("another program made it")),
             // nobody has begun it yet, or its first writer is about to
             0 => return Err(StoreError::NoDatabase { path: path.to_owned() }),
             found if found == known() => return Ok(db),
@@ -106,10 +106,8 @@ impl Db {
     fn refuse_foreign(path: &Path) -> Result<(), StoreError> {
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(PATIENCE);
-        let Ok(mut db) = Self::connect(path, &options) else { return Ok(()) };
-        match db.check_version() {
-            Ok(0) if db.has_tables().unwrap_or(false) => Err(db.foreign("another program made it")),
-            Err(error @ StoreError::Newer { .. }) => Err(error),
+        match Self::connect(path, &options).and_then(|mut db| db.check_version()) {
+            Err(error @ (StoreError::Newer { .. } | StoreError::Foreign { .. })) => Err(error),
             _ => Ok(()),
         }
     }
@@ -139,19 +137,18 @@ impl Db {
     }
 
     fn known_runs(&mut self) -> Result<BTreeMap<String, i64>, StoreError> {
-        if self.check_version()? > 0 {
-            let runs: Vec<(String, i64)> = self.with("reading its runs", async |connection| {
-                sqlx::query_as(
-                    "SELECT run.uid, count(metric.run) FROM run LEFT JOIN run_number USING (uid)
-                     LEFT JOIN metric ON metric.run = run_number.id GROUP BY run.uid",
-                )
-                .fetch_all(connection)
-                .await
-            })?;
-            return Ok(runs.into_iter().collect());
+        if self.check_version()? == 0 {
+            return Ok(BTreeMap::new());
         }
-        let foreign = self.has_tables()?.then(|| self.foreign("another program made it"));
-        foreign.map_or_else(|| Ok(BTreeMap::new()), Err)
+        let runs: Vec<(String, i64)> = self.with("reading its runs", async |connection| {
+            sqlx::query_as(
+                "SELECT run.uid, count(metric.run) FROM run LEFT JOIN run_number USING (uid)
+                 LEFT JOIN metric ON metric.run = run_number.id GROUP BY run.uid",
+            )
+            .fetch_all(connection)
+            .await
+        })?;
+        Ok(runs.into_iter().collect())
     }
 
     /// Brings the database of an older version up to date for somebody who only wants to read.
@@ -169,9 +166,7 @@ impl Db {
 
     /// Copies the file beside itself as `results.db.v<N>.bak` before its schema changes.
     fn back_up(&mut self, version: i64) -> Result<(), StoreError> {
-        let mut name = self.path.as_os_str().to_owned();
-        name.push(format!(".v{version}.bak"));
-        let copy = PathBuf::from(name);
+        let copy = with_suffix(&self.path, &format!(".v{version}.bak"));
         if copy.exists() {
             return Ok(());
         }
@@ -234,37 +229,25 @@ impl Db {
         Ok(Self { path: path.to_owned(), runtime, connection: Some(connection) })
     }
 
-    /// Whether anybody has made a table in it, other than the list of migrations, which comes before ours.
-    fn has_tables(&mut self) -> Result<bool, StoreError> {
-        let tables: i64 = self.with("reading its tables", async |connection| {
-            sqlx::query_scalar(
-                "SELECT count(*) FROM sqlite_master WHERE tbl_name <> '_sqlx_migrations'",
-            )
-            .fetch_one(connection)
-            .await
-        })?;
-        Ok(tables > 0)
-    }
-
-    fn foreign(&self, reason: &'static str) -> StoreError {
-        StoreError::Foreign { path: self.path.clone(), reason }
-    }
-
     /// The last migration in the file; 0 for a new one.
     fn check_version(&mut self) -> Result<i64, StoreError> {
-        let found: i64 = self.with("reading its version", async |connection| {
-            let there: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'",
+        let (found, others): (i64, i64) = self.with("reading its version", async |connection| {
+            // the list of migrations is made before our first table
+            let (there, others): (i64, i64) = sqlx::query_as(
+                "SELECT count(*) FILTER (WHERE name = '_sqlx_migrations'),
+                        count(*) FILTER (WHERE tbl_name <> '_sqlx_migrations') FROM sqlite_master",
             )
             .fetch_one(&mut *connection)
             .await?;
             if there == 0 {
-                return Ok(0);
+                return Ok((0, others));
             }
-            sqlx::query_scalar("SELECT coalesce(max(version), 0) FROM _sqlx_migrations")
-                .fetch_one(connection)
-                .await
+            let found = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+            Ok((sqlx::query_scalar(found).fetch_one(connection).await?, others))
         })?;
+        if found == 0 && others > 0 {
+            return Err(StoreError::Foreign { path: self.path.clone() });
+        }
         if found > known() {
             return Err(StoreError::Newer { path: self.path.clone(), found, known: known() });
         }

@@ -61,14 +61,12 @@ pub enum StoreError {
     },
     /// A file of that name that is no database of this program.
     #[error(
-        "`{}` is no results database: {reason}\n  hint: move it away, or choose another folder with `--runs DIR`",
+        "`{}` is no results database: another program made it\n  hint: move it away, or choose another folder with `--runs DIR`",
         path.display()
     )]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
-        reason: &'static str,
     },
     /// Rebuilding would throw away the only copy of results.
     #[error(

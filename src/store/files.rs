@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -23,6 +23,13 @@ pub fn check_name(what: &'static str, name: &str) -> Result<(), StoreError> {
     } else {
         Err(StoreError::Name { what, name: name.to_owned() })
     }
+}
+
+/// The path with something behind its last name.
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Replaces `path` as a whole: readers see the old bytes or the new ones, also after a power cut.

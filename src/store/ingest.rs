@@ -8,7 +8,7 @@ use sqlx::Connection;
 
 use super::db::Db;
 use super::error::StoreError;
-use super::files::create_folder;
+use super::files::{create_folder, with_suffix};
 use super::marks::Marks;
 use super::records::CAMERAS;
 use super::run_dir::{RunDir, RunLock, RunState};
@@ -383,12 +383,6 @@ pub fn reindex(runs_root: &Path) -> Result<Reindexed, StoreError> {
 /// The files that SQLite makes of a database.
 fn files_of(database: &Path) -> [PathBuf; 4] {
     ["", "-wal", "-shm", "-journal"].map(|suffix| with_suffix(database, suffix))
-}
-
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn remove_database(file: &Path) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::db::Db;
 use super::error::StoreError;
+use super::files::with_suffix;
 
 /// A study among the others. Ordered by name.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,13 +57,11 @@ impl Stamp {
     /// The state right now; to be taken before reading, so that a change meanwhile is seen the next time.
     #[must_use]
     pub fn of(database: &Path) -> Self {
-        let mut log = database.as_os_str().to_owned();
-        log.push("-wal");
         let look = |path: &Path| {
             let file = std::fs::metadata(path).ok()?;
             Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
         };
-        Self(vec![look(database), look(Path::new(&log))])
+        Self(vec![look(database), look(&with_suffix(database, "-wal"))])
     }
 }
 

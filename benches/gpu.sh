@@ -42,6 +42,7 @@ teacher: { epochs: 1, decay_epoch: 1 }
 loss: { ramp_start: 0, ramp_steps: 1, ramp_steps_code: 1 }
 eval: { swap_pairs: 0 }
 pictures: { grid: 0 }
+augment: { erasing: 0 }
 arms: { tf32: { train.precision: tf32 }, bf16: { train.precision: bf16 } }
 YAML
 for precision in tf32 bf16; do

@@ -163,7 +163,12 @@ fn line(row: &[Cell], defs: &[MetricDef]) -> Option<Vec<String>> {
     };
     let (one, other) = (value(one), value(other));
     let shown = |value: Option<f64>| value.map_or_else(String::new, |v| measure.value(v));
-    let difference = one.zip(other).map(|(one, other)| measure.difference(other - one));
+    // what is listed differs, however little
+    let least = |by: f64| format!("{:+.1e}", by * measure.scale).replace('-', "\u{2212}");
+    let difference = one.zip(other).map(|(one, other)| match other - one {
+        by if by != 0.0 && measure.difference(by) == measure.difference(0.0) => least(by),
+        by => measure.difference(by),
+    });
     Some(vec![measure.heading(), shown(one), shown(other), difference.unwrap_or_default()])
 }
 
@@ -183,14 +188,16 @@ mod tests {
         let results = table(vec![
             vec![text("mAP"), Cell::Real(0.7), Cell::Real(0.65), Cell::Real(-0.05)],
             vec![text("diversity"), Cell::Real(0.36), Cell::Null, Cell::Null],
+            vec![text("rank1"), Cell::Real(0.5), Cell::Real(0.499_998), Cell::Real(-0.000_002)],
         ]);
         let said = as_text(["full/1", "x/1"], settings, &results, &[], &[]);
         assert_eq!(
             said,
             "setting           full/1  x/1\nloss.lambda_prim  1.0\n\n\
-             metric     full/1   x/1  difference\n\
-             mAP (%)      70.0  65.0        \u{2212}5.0\n\
-             diversity   0.360\n"
+             metric      full/1   x/1  difference\n\
+             mAP (%)       70.0  65.0        \u{2212}5.0\n\
+             diversity    0.360\n\
+             rank-1 (%)    50.0  50.0     \u{2212}2.0e\u{2212}4\n"
         );
     }
 

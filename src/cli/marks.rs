@@ -8,6 +8,7 @@ use super::{DONE, output};
 use crate::store::find::is_study;
 use crate::store::ingest::Writer;
 use crate::store::marks::Note;
+use crate::store::query::nearest;
 use crate::store::run_dir::now;
 use crate::store::{Db, Marks, RunDir, StoreError, study_dir};
 
@@ -153,8 +154,7 @@ fn elsewhere(what: &str, part: &str, path: &Path) -> BadInput {
 fn or_study(error: StoreError, studies: &[String]) -> StoreError {
     match error {
         StoreError::Unknown { name, hint, .. } if !name.contains('/') && !studies.is_empty() => {
-            let known: Vec<String> = studies.iter().map(|study| format!("`{study}`")).collect();
-            let hint = format!("{hint}; studies are {}", known.join(", "));
+            let hint = format!("{hint}; of studies: {}", nearest(&name, studies, "studies"));
             StoreError::Unknown { what: "run or study", name, hint }
         }
         other => other,

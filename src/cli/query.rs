@@ -246,7 +246,7 @@ fn as_latex(answer: &Table) -> String {
         .map(|row| line(row.iter().map(|cell| text(&shown(cell))).collect()))
         .collect();
     format!(
-        "\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
+        "% \\usepackage{{booktabs}}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{header}\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n"
     )
 }
 
@@ -293,12 +293,23 @@ pub(super) fn objects(answer: &Table) -> Json {
         Cell::Text(value) => Json::from(value.as_str()),
         Cell::Blob(bytes) => Json::from(hex(bytes)),
     };
+    let names = distinct(&answer.columns);
     let rows = answer.rows.iter().map(|row| {
-        let object: Map<String, Json> =
-            answer.columns.iter().cloned().zip(row.iter().map(value)).collect();
+        let object: Map<String, Json> = names.iter().cloned().zip(row.iter().map(value)).collect();
         Json::Object(object)
     });
     Json::Array(rows.collect())
+}
+
+/// Names of columns with numbers behind those that came before: `a`, `a:1`, `a:2`. An object holds each once.
+fn distinct(columns: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::with_capacity(columns.len());
+    for column in columns {
+        let numbered = (1..).map(|number| format!("{column}:{number}"));
+        let mut candidates = std::iter::once(column.clone()).chain(numbered);
+        names.extend(candidates.find(|name| !names.contains(name)));
+    }
+    names
 }
 
 #[cfg(test)]
@@ -328,6 +339,15 @@ mod tests {
     }
 
     #[test]
+    fn columns_of_one_name_all_arrive() {
+        let columns = ["mAP", "mAP", "arm", "mAP"].map(str::to_owned).to_vec();
+        let rows = vec![vec![1, 2, 3, 4].into_iter().map(Cell::Integer).collect()];
+        let json = as_json(&Table { columns, rows, capped: false });
+        let json: Json = serde_json::from_str(&json).unwrap_or_default();
+        assert_eq!(json[0], serde_json::json!({ "mAP": 1, "mAP:1": 2, "arm": 3, "mAP:2": 4 }));
+    }
+
+    #[test]
     fn a_file_s_ending_says_how_it_is_written() {
         let name = |path: &str, format| file_name(Path::new(path), format).map_err(|e| e.0);
         assert_eq!(name("a.parquet", None), Ok("a.parquet".into()));
@@ -350,7 +370,7 @@ mod tests {
         };
         assert_eq!(
             as_latex(&table),
-            "\\begin{tabular}{lr}\n\\toprule\narm & mAP \\\\\n\\midrule\na\\_b \\& 50 \\% & 0.5 \\\\\n\\bottomrule\n\\end{tabular}\n"
+            "% \\usepackage{booktabs}\n\\begin{tabular}{lr}\n\\toprule\narm & mAP \\\\\n\\midrule\na\\_b \\& 50 \\% & 0.5 \\\\\n\\bottomrule\n\\end{tabular}\n"
         );
     }
 

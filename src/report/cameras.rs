@@ -56,6 +56,8 @@ pub struct Cell {
 
 /// Cells of the page at most; more arms than fit are told by number.
 const CELLS: usize = 12_000;
+/// Fewest queries of a pair of cameras that the finding speaks of.
+const TOLD_FROM: u64 = 5;
 
 type Pair = (u32, u32);
 /// Values over seeds, and the queries of the first seed.
@@ -172,6 +174,9 @@ impl Frame {
             .iter()
             .filter_map(|(pair, (values, _))| Some((*pair, stats::mean(values)?)))
             .collect();
+        // a pair of a few queries is the best or the worst by chance
+        let mut told = means.clone();
+        told.retain(|pair, _| values[pair].1 >= TOLD_FROM);
         let low = means.values().copied().fold(f64::INFINITY, f64::min);
         let high = means.values().copied().fold(f64::NEG_INFINITY, f64::max);
         let shade = |value: f64| match widest {
@@ -190,7 +195,7 @@ impl Frame {
         Matrix {
             arm: arm.to_owned(),
             seeds: count(seeds, "seed"),
-            finding: finding(arm, &means, widest.is_some()),
+            finding: finding(arm, &told, widest.is_some()),
             cells: self.queries.iter().map(row).collect(),
         }
     }

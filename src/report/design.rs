@@ -151,7 +151,9 @@ pub fn crossed(data: &StudyData) -> Vec<TwoSettings> {
                 }
                 let cells = xs.len() * ys.len();
                 let wide = xs.len() >= 2 && ys.len() >= 2 && cells >= 6;
-                if wide && arms.len() as f64 >= FILLED * cells as f64 {
+                // a cross says no more than its two response curves
+                let crossed = arms.len() > xs.len() + ys.len() - 1;
+                if wide && crossed && arms.len() as f64 >= FILLED * cells as f64 {
                     let keys = [(*a).to_owned(), (*b).to_owned()];
                     found.push(TwoSettings { keys, xs, ys, arms });
                 }
@@ -189,6 +191,13 @@ pub fn factors(data: &StudyData) -> Option<Factors> {
             (0..candidates.len()).filter(|k| subset >> k & 1 == 1).map(|k| candidates[k]).collect();
         if chosen.windows(2).any(|pair| pair[0].0 == pair[1].0) {
             return None; // two other levels of one setting
+        }
+        // a grid of more levels than two is shown whole, by curves and a heat map
+        let inside = |change: &BTreeMap<&str, &str>| {
+            change.keys().all(|key| chosen.iter().any(|(of, _)| of == key))
+        };
+        if changes.iter().filter(|change| inside(change)).count() > 1 << chosen.len() {
+            return None;
         }
         let arms: Option<Vec<(Vec<bool>, usize)>> = (0..1_u32 << chosen.len())
             .map(|levels| {
@@ -296,10 +305,7 @@ mod tests {
         );
         assert_eq!(found[0].arms.len(), 5);
         assert_eq!(found[0].arms.get(&(0, 0)), None);
-        // the four corners are a design as well
-        let design = factors(&data).unwrap();
-        assert_eq!(design.factors.len(), 2);
-        assert_eq!(design.arms[0], (vec![false, false], 0));
+        assert!(factors(&data).is_none(), "four corners of it would hide a level");
     }
 
     #[test]

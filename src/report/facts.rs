@@ -33,9 +33,9 @@ pub struct Cost {
     pub arm: String,
     /// Runs with a known cost.
     pub runs: usize,
-    /// Mean wall time of a run.
+    /// Median wall time of a run.
     pub wall: String,
-    /// Mean CPU time of a run.
+    /// Median CPU time of a run.
     pub cpu: String,
     /// Largest memory of any run.
     pub memory: String,
@@ -218,7 +218,8 @@ pub fn costs(data: &StudyData) -> Vec<Cost> {
     let of = |arm: &str| -> Vec<&CellRow> {
         data.cells.iter().filter(|c| c.arm == arm && c.wall_s.is_some()).collect()
     };
-    let mean = |values: Vec<f64>| stats::mean(&values).map_or("\u{2013}".to_owned(), duration);
+    // one run that was held up must not make its arm look dear
+    let median = |values: Vec<f64>| stats::median(&values).map_or("\u{2013}".to_owned(), duration);
     data.arms
         .iter()
         .map(|arm| (arm, of(&arm.name)))
@@ -226,8 +227,8 @@ pub fn costs(data: &StudyData) -> Vec<Cost> {
         .map(|(arm, cells)| Cost {
             arm: arm.name.clone(),
             runs: cells.len(),
-            wall: mean(cells.iter().filter_map(|c| c.wall_s).collect()),
-            cpu: mean(cells.iter().filter_map(|c| c.cpu_s).collect()),
+            wall: median(cells.iter().filter_map(|c| c.wall_s).collect()),
+            cpu: median(cells.iter().filter_map(|c| c.cpu_s).collect()),
             memory: cells
                 .iter()
                 .filter_map(|c| c.peak_bytes)
@@ -276,11 +277,14 @@ pub fn stages(data: &StudyData) -> Vec<StageLine> {
                 .filter_map(|s| s.wall_s.map(|w| w * f64::from(s.used_by.saturating_sub(1))))
                 .sum();
             let known = of.iter().any(|s| s.wall_s.is_some());
+            // a run of the teacher alone trains and draws nothing: it names stages that nobody makes
+            let mut made = of.clone();
+            made.retain(|s| !known || s.wall_s.is_some());
             let told = |seconds: f64| if known { duration(seconds) } else { "\u{2013}".to_owned() };
             Some(StageLine {
                 kind: kind.to_owned(),
-                pieces: of.len(),
-                uses: of.iter().map(|s| s.used_by).sum(),
+                pieces: made.len(),
+                uses: made.iter().map(|s| s.used_by).sum(),
                 wall: told(wall),
                 saved: if known && saved > 0.0 { duration(saved) } else { "\u{2013}".to_owned() },
             })

@@ -225,7 +225,7 @@ fn rule(told: &Pairwise) -> Option<String> {
         return None;
     }
     Some(format!(
-        "The 95 % t interval decides, and it {}; the sign-flip test (p = {}) decides only within the corrected family of a study (`confirm`), which this comparison is not part of.",
+        "The 95 % t interval decides about what no study declared in advance (`confirm`), and it {}; the sign-flip test has p = {}.",
         if leaves_out { "leaves zero out" } else { "holds zero" },
         p_value(estimate.test.p),
     ))

@@ -286,7 +286,7 @@ fn cost(report: &Report) -> Markup {
     html! {
         table.plain.sortable {
             caption {
-                "Means over the runs of an arm; memory is the largest of any of them. Steps taken over from a beginning shared with other runs are not in a run's time: see the stages."
+                "Medians over the runs of an arm; memory is the largest of any of them. Steps taken over from a beginning shared with other runs are not in a run's time: see the stages."
             }
             thead {
                 tr {

@@ -86,7 +86,7 @@ pub fn ranked(report: &Report) -> Markup {
         p.note {
             "Left the query, then the gallery photos ranked first for it; photos of its person under its own camera are "
             "left out, as in the protocol. Solid green frame and tick: the same person. Dashed red frame and cross: "
-            "somebody else. Queries from the best ranked to the worst, at equal steps. First seed of each arm."
+            "somebody else, or nobody. Queries from the best ranked to the worst, at equal steps. First seed of each arm."
         }
         @for view in &report.ranked {
             details open[open(&view.arm)] {

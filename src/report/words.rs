@@ -302,7 +302,7 @@ impl Speaker<'_> {
             String::new()
         };
         let more = match more {
-            Some(n) => format!("; about {} would decide", count(n as usize, "more seed")),
+            Some(n) => format!("; up to about {} would decide", count(n as usize, "more seed")),
             None if self.study.equal_within > 0.0 => {
                 "; no practical number of seeds would decide".to_owned()
             }

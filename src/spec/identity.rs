@@ -47,6 +47,7 @@ pub struct Keys {
 pub fn active(settings: &Settings) -> Settings {
     let mut a = settings.clone();
     let usual = Train::default();
+    a.train.graphs = usual.graphs;
     a.train.log_every = usual.log_every;
     a.train.checkpoint_every = usual.checkpoint_every;
     a.train.loader_workers = usual.loader_workers;

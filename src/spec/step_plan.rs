@@ -24,25 +24,54 @@ pub struct StepPlan {
     pub train_structure_probability: f64,
 }
 
-/// Weights of the terms of L_total (paper equation 9, with the release's cycle and code terms).
+/// Weights of the terms of L_total (paper equation 9, with the release's cycle and code terms): numbers in
+/// a plan, whatever holds them on a device in a step.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Weights {
+pub struct Weights<T = f64> {
     /// img_1 and img_2.
-    pub img: f64,
+    pub img: T,
     /// id_c: identity of generated images.
-    pub id: f64,
+    pub id: T,
     /// Primary feature learning.
-    pub prim: f64,
+    pub prim: T,
     /// Fine-grained feature mining; also weighs the fine head's cross entropy on real photos.
-    pub fine: f64,
+    pub fine: T,
     /// code_1 and code_2.
-    pub code: f64,
+    pub code: T,
     /// Cycle.
-    pub cycle: f64,
+    pub cycle: T,
     /// The generator's adversarial term.
-    pub adv: f64,
+    pub adv: T,
     /// VGG features against the photo whose structure an image has.
-    pub perceptual: f64,
+    pub perceptual: T,
+}
+
+impl<T> Weights<T> {
+    /// The same weights held otherwise.
+    pub fn map<U>(&self, mut each: impl FnMut(&T) -> U) -> Weights<U> {
+        Weights {
+            img: each(&self.img),
+            id: each(&self.id),
+            prim: each(&self.prim),
+            fine: each(&self.fine),
+            code: each(&self.code),
+            cycle: each(&self.cycle),
+            adv: each(&self.adv),
+            perceptual: each(&self.perceptual),
+        }
+    }
+
+    /// Does something to each weight with its counterpart in `other`.
+    pub fn update<U>(&mut self, other: &Weights<U>, mut each: impl FnMut(&mut T, &U)) {
+        each(&mut self.img, &other.img);
+        each(&mut self.id, &other.id);
+        each(&mut self.prim, &other.prim);
+        each(&mut self.fine, &other.fine);
+        each(&mut self.code, &other.code);
+        each(&mut self.cycle, &other.cycle);
+        each(&mut self.adv, &other.adv);
+        each(&mut self.perceptual, &other.perceptual);
+    }
 }
 
 /// Learning rates.
@@ -75,6 +104,18 @@ pub fn decay(step: u64, decay_at: &[u64]) -> f64 {
 }
 
 impl StepPlan {
+    /// This plan with every number reduced to whether it is zero: two steps whose outlines are equal are the
+    /// same work on other numbers.
+    #[must_use]
+    pub fn outline(&self) -> Self {
+        let whether = |number: f64| f64::from(number != 0.0);
+        Self {
+            weights: self.weights.map(|&weight| whether(weight)),
+            rates: Rates { generator: 0.0, discriminator: 0.0, backbone: 0.0, heads: 0.0 },
+            ..self.clone()
+        }
+    }
+
     /// The first step after `step` whose plan may be another one: until then nothing ramps or decays.
     #[must_use]
     pub fn constant_until(settings: &Settings, step: u64) -> u64 {
@@ -167,6 +208,18 @@ mod tests {
         other.loss.lambda_fine = 1.0;
         assert_eq!(StepPlan::at(&full, 29_999), StepPlan::at(&other, 29_999));
         assert_ne!(StepPlan::at(&full, 30_001), StepPlan::at(&other, 30_001));
+    }
+
+    #[test]
+    fn steps_of_one_outline_are_the_same_work() {
+        let settings = Settings::default();
+        let outline = |step| StepPlan::at(&settings, step).outline();
+        assert_eq!(outline(0), outline(30_000), "nothing is fed yet");
+        assert_ne!(outline(30_000), outline(30_001), "the ramps have begun");
+        assert_eq!(outline(30_001), outline(99_999), "ramps and decays are numbers");
+        let mut other = settings.clone();
+        other.loss.lambda_fine = 0.0;
+        assert_ne!(outline(40_000), StepPlan::at(&other, 40_000).outline());
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //! more run. Asks `nvidia-smi`; starts nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::spec::devices::Slots;
 use crate::spec::settings::Device;
 
-/// Runs on a GPU whose number of runs nobody states, at most.
+/// Runs on a GPU whose number of runs nobody states, at most, where NVIDIA's MPS lets their kernels run side by
+/// side. Without it they take turns, and one run alone makes more steps than several together.
 const MOST_BY_MEMORY: usize = 8;
 /// A run has taken what memory it needs by then: it is training.
 const SETTLED: Duration = Duration::from_mins(1);
@@ -60,9 +61,14 @@ impl Places {
     /// one has two. `per_cpu` is the number of runs that the CPU takes where it is not stated.
     #[must_use]
     pub fn on(devices: &[Slots], most: Option<usize>, per_cpu: usize) -> Self {
+        Self::shared(devices, most, per_cpu, side_by_side())
+    }
+
+    fn shared(devices: &[Slots], most: Option<usize>, per_cpu: usize, beside: bool) -> Self {
+        let per_card = if beside { MOST_BY_MEMORY } else { 1 };
         let runs = |slots: &Slots| match (slots.runs, slots.device) {
             (Some(runs), _) => runs,
-            (None, Device::Cuda(_)) => MOST_BY_MEMORY,
+            (None, Device::Cuda(_)) => per_card,
             (None, Device::Cpu | Device::Auto) => per_cpu,
         };
         let deepest = devices.iter().map(runs).max().unwrap_or(0);
@@ -166,6 +172,12 @@ impl Watched {
     }
 }
 
+/// Whether NVIDIA's MPS is there, so that kernels of several processes run on a card at once.
+fn side_by_side() -> bool {
+    let folder = std::env::var_os("CUDA_MPS_PIPE_DIRECTORY").map(PathBuf::from);
+    folder.as_deref().unwrap_or(Path::new("/tmp/nvidia-mps")).join("control").exists()
+}
+
 /// Lines `index, used, free`; others are passed over.
 fn parse(text: &str) -> BTreeMap<u32, Memory> {
     let line = |line: &str| {
@@ -194,7 +206,7 @@ mod tests {
             let names = (0..places.count()).map(|slot| places.device(slot).unwrap().to_string());
             names.collect::<Vec<_>>().join(" ")
         };
-        let places = Places::on(&slots("cuda:0=2,cuda:1"), Some(4), 1);
+        let places = Places::shared(&slots("cuda:0=2,cuda:1"), Some(4), 1, true);
         assert_eq!(names(&places), "cuda:0 cuda:1 cuda:0 cuda:1");
         assert_eq!(names(&Places::on(&slots("cpu"), None, 3)), "cpu cpu cpu");
         assert_eq!(Places::plain(2).device(1), None);
@@ -212,7 +224,7 @@ mod tests {
             std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
             std::fs::rename(&new, &smi).unwrap();
         };
-        let mut places = Places::on(&slots("cuda:0"), None, 1);
+        let mut places = Places::shared(&slots("cuda:0"), None, 1, true);
         places.smi.clone_from(&smi);
         let begin = Instant::now();
         let minute = |n: u32| begin + Duration::from_mins(2) * n;
@@ -229,10 +241,15 @@ mod tests {
         say(9_500);
         assert!(places.admits(0, minute(3)));
 
-        let mut silent = Places::on(&slots("cuda:0"), None, 1);
+        let mut silent = Places::shared(&slots("cuda:0"), None, 1, true);
         silent.smi = folder.path().join("missing");
         silent.started(0, begin);
         assert!(!silent.admits(1, minute(1)), "without numbers, one run a device");
+        assert_eq!(
+            Places::shared(&slots("cuda:0"), None, 1, false).count(),
+            1,
+            "they would take turns"
+        );
         let mut stated = Places::on(&slots("cuda:0=2"), None, 1);
         stated.started(0, begin);
         assert!(stated.admits(1, begin));

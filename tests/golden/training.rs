@@ -19,7 +19,7 @@ fn number(value: &Value) -> f64 {
 }
 
 /// Where the steps are computed: the CPU, or what `DGNET_GOLDEN_DEVICE` names (cuda:0).
-fn device() -> Device {
+pub fn device() -> Device {
     let named = std::env::var("DGNET_GOLDEN_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
     let wanted = named.clone().try_into();
     let found = wanted.and_then(|wanted| {

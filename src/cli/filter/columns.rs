@@ -54,6 +54,11 @@ impl Columns {
             format!(
                 "it is a metric: `dgnet query \"select study, arm, seed, value from last_values where metric = '{metric}'\"`"
             )
+        } else if name.contains('.') {
+            let key = name.replace('\'', "''");
+            format!(
+                "settings are asked in SQL: `dgnet query \"select study, arm, seed, value from cell join setting using (run_uid) where key = '{key}'\"`"
+            )
         } else {
             let known: Vec<String> = self.list.iter().map(|column| column.name.clone()).collect();
             nearest(name, &known, "columns")

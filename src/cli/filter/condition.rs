@@ -46,7 +46,14 @@ impl<'a> Reader<'a> {
         columns: &Columns,
         values: &mut BTreeMap<String, Cell>,
     ) -> Result<String, BadInput> {
-        let column = columns.find(&self.take("a column", Token::is_word)?.word())?;
+        let name = self.take("a column", Token::is_word)?.word();
+        if name.eq_ignore_ascii_case("not") || name.starts_with('(') {
+            return Err(BadInput(format!(
+                "--where: `{name}`: conditions are joined by `and` and `or` alone, and `and` binds tighter\n  \
+                 hint: `!=` says not; with parentheses it is SQL: `dgnet query \"select * from runs where ...\"`"
+            )));
+        }
+        let column = columns.find(&name)?;
         let operator = self.take(AN_OPERATOR, Token::is_operator)?.text;
         let value = self.value(operator)?;
         let cell = cell(column, operator, &value)?;
@@ -284,6 +291,12 @@ mod tests {
             ("mapp>0.5", "runs have no column `mapp`\n  hint: did you mean `mAP`?"),
             ("banana>1", "runs have no column `banana`\n  hint: known columns: study, arm, "),
             ("fid<30", "runs have no column `fid`\n  hint: it is a metric: "),
+            (
+                "loss.lambda_id=1",
+                "runs have no column `loss.lambda_id`\n  hint: settings are asked in",
+            ),
+            ("not arm=full", "--where: `not`: conditions are joined by `and` and `or` alone"),
+            ("(arm=full)", "--where: `(arm`: conditions are joined by `and` and `or` alone"),
         ] {
             let text = sql(condition).0;
             assert!(text.starts_with(hint), "{condition}: {text}");

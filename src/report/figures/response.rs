@@ -208,10 +208,10 @@ pub fn draw_heat(chart: &Heat, theme: &Theme, width: u32) -> Result<Picture, Fig
                 let span = high - low;
                 let share = if span > 0.0 { (value - low) / span } else { 0.5 };
                 let share = if chart.higher { share } else { 1.0 - share };
-                let colour = theme.better.mix(0.12 + 0.78 * share);
+                // pale enough for ink to be legible on it, on both papers
+                let colour = theme.better.mix(0.08 + 0.47 * share);
                 canvas.rect((x, y), (right, bottom), colour)?;
-                let ink = if share > 0.5 { theme.paper } else { theme.ink };
-                let style = Type { size: 12.0, bold: false, colour: ink };
+                let style = Type { size: 12.0, bold: false, colour: theme.ink };
                 if canvas.width_of(text, style) <= pitch - 6.0 && rise >= 16.0 {
                     let middle = (f64::midpoint(x, right), f64::midpoint(y, bottom) + 4.2);
                     canvas.text(text, middle, Anchor::Middle, style)?;

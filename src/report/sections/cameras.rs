@@ -12,7 +12,7 @@ pub fn section(report: &Report) -> Markup {
     html! {
         @if let Some(baseline) = &cameras.baseline {
             p { (prose(&baseline.finding)) }
-            (matrix(cameras, baseline, "mAP in per cent; deeper is better"))
+            (matrix(cameras, baseline, "mAP in per cent; the stronger the colour, the better"))
         }
         p.note {
             "Rows: the camera of the queries; columns: that of the gallery photos they are searched among. Empty: no query has "

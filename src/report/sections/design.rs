@@ -47,7 +47,7 @@ pub fn section(report: &Report) -> Markup {
         }
         @if of(report, Place::Heat).next().is_some() {
             div.panels { @for figure in of(report, Place::Heat) { figure { (chart(figure)) } } }
-            p.note { "Means over seeds; deeper is better; empty: no arm or no value." }
+            p.note { "Means over seeds; the stronger the colour, the better, each map on its own scale; empty: no arm or no value." }
         }
     }
 }

@@ -90,7 +90,7 @@ pub enum Precision {
     Float32,
     /// 32-bit floats whose products are rounded to 10 bits on GPUs that have it.
     Tf32,
-    /// Autocast to bfloat16; D and its penalty stay in 32 bits.
+    /// Autocast to bfloat16; D and its penalty stay in 32 bits (on a GPU with products as `tf32`).
     Bf16,
 }
 
@@ -145,6 +145,9 @@ pub struct Train {
     /// Kernels that give the same bits every time, where there are such; on a GPU some are slower, and
     /// those without are used with a warning.
     pub deterministic: bool,
+    /// On a GPU, record the kernels of a step once and start them in one call (CUDA graphs). Cannot change
+    /// results.
+    pub graphs: bool,
     /// Steps between two lines of metrics. Cannot change results.
     #[schemars(range(min = 1))]
     pub log_every: u64,
@@ -176,6 +179,7 @@ impl Default for Train {
             device: Device::Cpu,
             precision: Precision::Float32,
             deterministic: true,
+            graphs: true,
             log_every: 50,
             checkpoint_every: 2_000,
             loader_workers: 1,

@@ -2,6 +2,10 @@
 //! kernels. It is the safe face of `native.cpp`, the only foreign code here. No network, no training.
 #![allow(unsafe_code)]
 
+mod recording;
+
+pub use recording::{Recording, release_memory};
+
 use std::ffi::{CStr, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -14,6 +18,7 @@ unsafe extern "C" {
     fn dgnet_load_cuda() -> *const c_char;
     fn dgnet_allow_tf32(allow: bool);
     fn dgnet_deterministic(on: bool);
+    fn dgnet_own_stream(card: i32) -> *const c_char;
     fn dgnet_autocast(cuda: bool, on: bool) -> bool;
 }
 
@@ -116,23 +121,34 @@ pub fn device(wanted: Wanted) -> Result<Device, DeviceError> {
 
 fn load_cuda() -> Result<(), String> {
     // SAFETY: takes nothing; the text that it may give lives until this thread's next call of the loader.
-    let reason = unsafe {
-        let reason = dgnet_load_cuda();
-        if reason.is_null() {
-            return Ok(());
-        }
-        CStr::from_ptr(reason).to_string_lossy().into_owned()
-    };
-    Err(reason)
+    unsafe { told(dgnet_load_cuda()) }
 }
 
-/// Sets what holds for the whole process: threads, TF32, deterministic kernels.
+/// The reason that libtorch gives, or none.
+///
+/// # Safety
+/// `reason` is null or a text that lives until this thread's next call.
+unsafe fn told(reason: *const c_char) -> Result<(), String> {
+    if reason.is_null() {
+        return Ok(());
+    }
+    // SAFETY: as the caller says.
+    Err(unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned())
+}
+
+/// Sets what holds for the whole process: threads, TF32, deterministic kernels; and on a GPU, a stream for this
+/// thread.
+///
+/// # Panics
+/// Where the card cannot be used: it is full, or another process has it alone.
 pub fn configure(train: &Train, device: Device) {
     tch::set_num_threads(i32::try_from(train.threads).unwrap_or(1));
-    if device.is_cuda() {
-        // SAFETY: plain setters of libtorch's global context.
+    if let Device::Cuda(card) = device {
+        // SAFETY: plain setters of libtorch's global context and of this thread; the card is there.
         unsafe {
-            dgnet_allow_tf32(train.precision == Precision::Tf32);
+            dgnet_own_stream(i32::try_from(card).unwrap_or_default());
+            // what bf16 leaves in 32 bits is no less rounded there
+            dgnet_allow_tf32(train.precision != Precision::Float32);
             dgnet_deterministic(train.deterministic);
         }
     }

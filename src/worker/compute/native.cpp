@@ -1,9 +1,84 @@
-// What libtorch offers in C++ alone: global switches of arithmetic, autocast, and its GPU half.
-// The safe face is mod.rs.
+// What libtorch offers in C++ alone: global switches of arithmetic, autocast, its GPU half, and recorded kernels.
+// The safe faces are mod.rs and recording.rs.
 
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
+#include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <dlfcn.h>
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace {
+
+using Pool = std::pair<unsigned long long, unsigned long long>;
+
+template <typename Function>
+Function* method(const char* name) {
+    static void* const library = dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+    void* found = library == nullptr ? nullptr : dlsym(library, name);
+    if (found == nullptr) {
+        throw std::runtime_error(std::string("this libtorch has no ") + name);
+    }
+    return reinterpret_cast<Function*>(found);
+}
+
+// at::cuda::CUDAGraph, whose header needs CUDA's to be compiled. It is 200 bytes in libtorch 2.11; its methods are
+// called by their names in the library, and one that is missing is an error, not a crash.
+class Graph {
+public:
+    explicit Graph(const Graph* beside)
+        : replay_(method<void(void*)>("_ZN2at4cuda9CUDAGraph6replayEv")),
+          end_(method<void(void*)>("_ZN2at4cuda9CUDAGraph11capture_endEv")),
+          destroy_(method<void(void*)>("_ZN2at4cuda9CUDAGraphD1Ev")),
+          pool_(method<Pool(void*)>("_ZN2at4cuda9CUDAGraph4poolEv")) {
+        const auto construct = method<void(void*, bool)>("_ZN2at4cuda9CUDAGraphC1Eb");
+        const auto begin = method<void(void*, Pool, int)>(
+            "_ZN2at4cuda9CUDAGraph13capture_beginESt4pairIyyE21cudaStreamCaptureMode");
+        const Pool pool = beside == nullptr ? Pool{0, 0} : beside->pool_(const_cast<std::byte*>(beside->graph_));
+        construct(graph_, false);
+        constexpr int this_thread = 1;  // others may copy photos meanwhile
+        try {
+            begin(graph_, pool, this_thread);
+        } catch (...) {
+            destroy_(graph_);
+            throw;
+        }
+    }
+    ~Graph() { destroy_(graph_); }
+    Graph(const Graph&) = delete;
+    Graph& operator=(const Graph&) = delete;
+
+    void end() { end_(graph_); }
+    void replay() { replay_(graph_); }
+
+private:
+    void (*replay_)(void*);
+    void (*end_)(void*);
+    void (*destroy_)(void*);
+    Pool (*pool_)(void*);
+    alignas(std::max_align_t) std::byte graph_[4096];
+};
+
+// Null, or what went wrong.
+template <typename Work>
+const char* reason(Work work) {
+    thread_local std::string text;
+    try {
+        work();
+        return nullptr;
+    } catch (const std::exception& error) {
+        text = error.what();
+    } catch (...) {
+        text = "an error without a text";
+    }
+    return text.c_str();
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -27,6 +102,38 @@ void dgnet_deterministic(bool on) {
     at::globalContext().setDeterministicAlgorithms(on, true);
     at::globalContext().setDeterministicCuDNN(on);
     at::globalContext().setBenchmarkCuDNN(!on);
+}
+
+// From now on this thread works on this card and on a stream of its own: the usual one cannot be recorded.
+const char* dgnet_own_stream(int card) {
+    return reason([card] {
+        const c10::impl::VirtualGuardImpl guard(c10::DeviceType::CUDA);
+        const c10::Device device(c10::DeviceType::CUDA, static_cast<c10::DeviceIndex>(card));
+        guard.setDevice(device);
+        guard.exchangeStream(guard.getStreamFromGlobalPool(device));
+    });
+}
+
+void dgnet_release_memory() {
+    reason([] { c10::getDeviceAllocator(c10::DeviceType::CUDA)->emptyCache(); });
+}
+
+void* dgnet_record_begin(const void* beside, const char** why) {
+    Graph* graph = nullptr;
+    *why = reason([&] { graph = new Graph(static_cast<const Graph*>(beside)); });
+    return graph;
+}
+
+const char* dgnet_record_end(void* graph) {
+    return reason([&] { static_cast<Graph*>(graph)->end(); });
+}
+
+const char* dgnet_replay(void* graph) {
+    return reason([&] { static_cast<Graph*>(graph)->replay(); });
+}
+
+void dgnet_forget(void* graph) {
+    delete static_cast<Graph*>(graph);
 }
 
 static c10::DeviceType kind(bool cuda) {

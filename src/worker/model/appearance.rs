@@ -116,14 +116,18 @@ impl AppearanceEncoder {
     }
 
     fn code_of(&self, map: &Tensor) -> Tensor {
-        let n = map.size()[0];
+        let (n, height) = (map.size()[0], map.size()[2]);
         let map = if self.detach_code { &map.detach() } else { map };
+        if height % self.parts == 0 {
+            return map.reshape([n, map.size()[1] * self.parts, -1]).max_dim(2, false).0;
+        }
         map.adaptive_max_pool2d([self.parts, 1]).0.reshape([n, -1])
     }
 
+    /// The largest value of each channel. (The gradient of libtorch's adaptive pooling is not the same bits every
+    /// time on a GPU.)
     fn pooled(map: &Tensor) -> Tensor {
-        let size = map.size();
-        map.adaptive_max_pool2d([1, 1]).0.view([size[0], size[1]])
+        map.flatten(2, 3).max_dim(2, false).0
     }
 
     /// # Shapes

@@ -122,13 +122,14 @@ impl Discriminator {
     /// photo (N, 3, H, W) -> per scale k (N, 1, H/4/2^k, W/4/2^k); a critic gives one map
     #[must_use]
     pub fn forward(&self, photo: &Tensor, pass: Pass) -> Vec<Tensor> {
-        let mut x = channels_last(photo);
+        // halved in the usual memory format: in the other, libtorch 2.11 gives a wrong gradient on GPUs
+        let mut photo = photo.contiguous();
         let mut judged = Vec::with_capacity(self.0.len());
         for (k, judge) in self.0.iter().enumerate() {
             if k > 0 {
-                x = x.avg_pool2d([3, 3], [2, 2], [1, 1], false, false, None::<i64>);
+                photo = photo.avg_pool2d([3, 3], [2, 2], [1, 1], false, false, None::<i64>);
             }
-            judged.push(judge.forward(&x, pass));
+            judged.push(judge.forward(&channels_last(&photo), pass));
         }
         judged
     }

@@ -31,7 +31,12 @@ const CAFFE_MEANS: [f64; 3] = [103.939, 116.779, 123.680];
 
 /// The features.
 #[derive(Debug)]
-pub struct Vgg(Vec<Option<Conv>>);
+pub struct Vgg {
+    /// Convolutions with a ReLU, and `None` for pooling.
+    layers: Vec<Option<Conv>>,
+    /// `CAFFE_MEANS` where the photos are: a step copies nothing from the host.
+    means: Tensor,
+}
 
 impl Vgg {
     /// Builds the convolutions under torchvision's names, `features.0.weight` and so on.
@@ -50,7 +55,8 @@ impl Vgg {
             from = to;
             Some(conv)
         };
-        Self(LAYERS.map(layer).into())
+        let means = Tensor::from_slice(&CAFFE_MEANS).view([1, 3, 1, 1]).to_device(vs.device());
+        Self { layers: LAYERS.map(layer).into(), means }
     }
 
     /// Instance-normalised features of photos whose values are taken as -1 to 1 (the public release feeds
@@ -59,10 +65,9 @@ impl Vgg {
     /// # Shapes
     /// (N, 3, H, W) -> (N, 512, H/16, W/16)
     pub fn forward(&self, photo: &Tensor) -> Tensor {
-        let means = Tensor::from_slice(&CAFFE_MEANS).view([1, 3, 1, 1]);
-        let means = means.to_device(photo.device()).to_kind(photo.kind());
+        let means = self.means.to_kind(photo.kind());
         let mut x = (photo.flip([1]) + 1.0) * (0.5 * 255.0) - means;
-        for layer in &self.0 {
+        for layer in &self.layers {
             x = match layer {
                 Some(conv) => conv.forward(&x, Pass::FROZEN).relu(),
                 None => x.max_pool2d([2, 2], [2, 2], [0, 0], [1, 1], false),

@@ -16,7 +16,7 @@ use crate::compute;
 use crate::eval::features::gather;
 use crate::model::teacher::TeacherNet;
 use crate::train::checkpoint::{self, CheckpointError, Checkpoints, restore_optimizer, variables};
-use crate::train::teacher::{TeacherTrainer, build, head_rate, right};
+use crate::train::teacher::{Photos, TeacherTrainer, build, head_rate, right};
 use crate::train::weights::Weights;
 use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
 use dgnet::data::rng::Rng;
@@ -187,14 +187,16 @@ impl Course {
         let mut losses = std::mem::take(&mut self.losses);
         for batch in batches {
             let batch = batch?;
-            let photos = tensor(&job.train, &batch.x, job);
-            let labels = Tensor::from_slice(&batch.labels).to_device(job.device);
+            let photos = Photos {
+                x: tensor(&job.train, &batch.x, job),
+                labels: Tensor::from_slice(&batch.labels).to_device(job.device),
+            };
             let rate = head_rate(
                 settings.teacher.learning_rate,
                 batch.step / epoch_steps,
                 settings.teacher.decay_epoch,
             );
-            let loss = self.trainer.step(&photos, &labels, rate, (seed, batch.step));
+            let loss = self.trainer.step(&photos, rate, (seed, batch.step));
             self.step = batch.step + 1;
             if !loss.is_finite() {
                 return Ok(Phase::Diverged {

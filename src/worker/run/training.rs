@@ -213,6 +213,7 @@ impl Session {
     /// The trained networks.
     #[must_use]
     pub fn into_trainer(self) -> Trainer {
+        self.trainer.finish();
         self.trainer
     }
 

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod gan;
 pub mod losses;
 pub mod optim;
+pub mod replay;
 pub mod step;
 pub mod teacher;
 pub mod weights;

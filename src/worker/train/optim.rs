@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Elements to which each parameter's place is aligned (64 bytes of f32): vector loads stay aligned.
 const ALIGN: i64 = 16;
@@ -56,9 +56,15 @@ impl Flat {
         Self { values, gradients, places }
     }
 
+    /// Kind and device of the parameters.
+    #[must_use]
+    pub fn options(&self) -> (Kind, Device) {
+        (self.values.kind(), self.values.device())
+    }
+
     /// Sets every gradient to zero; a parameter that no loss reaches then has zeros, not none.
-    pub fn zero_gradients(&mut self) {
-        let _ = self.gradients.zero_();
+    pub fn zero_gradients(&self) {
+        let _ = self.gradients.shallow_clone().zero_();
     }
 
     /// L2 norm over the gradients of the parameters whose name begins with `prefix`.
@@ -85,6 +91,35 @@ impl Flat {
     }
 }
 
+/// A number that changes from step to step, held where the kernels read it: kernels that were recorded once
+/// find the new one in the old place.
+#[derive(Debug)]
+pub struct Dial {
+    tensor: Tensor,
+    set: f64,
+}
+
+impl Dial {
+    /// Zero, of this kind on this device.
+    #[must_use]
+    pub fn new(options: (Kind, Device)) -> Self {
+        Self { tensor: Tensor::zeros([] as [i64; 0], options), set: 0.0 }
+    }
+
+    /// Sets it. One that stays as it is costs nothing, and nothing waits for the device.
+    pub fn set(&mut self, number: f64) {
+        if self.set.to_bits() != number.to_bits() {
+            let _ = self.tensor.fill_(number);
+            self.set = number;
+        }
+    }
+
+    /// The number as a tensor of shape ().
+    pub fn tensor(&self) -> &Tensor {
+        &self.tensor
+    }
+}
+
 /// Adam with L2 weight decay added to the gradient (Kingma and Ba 2015).
 #[derive(Debug)]
 pub struct Adam {
@@ -94,6 +129,10 @@ pub struct Adam {
     weight_decay: f64,
     mean: Tensor,
     square: Tensor,
+    /// The rate over the mean's correction.
+    rate: Dial,
+    /// The square's correction.
+    correction: Dial,
     steps: i64,
 }
 
@@ -101,22 +140,41 @@ impl Adam {
     /// State zero.
     pub fn new(flat: Flat, betas: [f64; 2], weight_decay: f64) -> Self {
         let zeros = || flat.values.zeros_like();
-        Self { mean: zeros(), square: zeros(), flat, betas, weight_decay, steps: 0 }
+        let dial = || Dial::new(flat.options());
+        Self {
+            mean: zeros(),
+            square: zeros(),
+            rate: dial(),
+            correction: dial(),
+            flat,
+            betas,
+            weight_decay,
+            steps: 0,
+        }
     }
 
-    /// One step with this learning rate.
-    pub fn step(&mut self, rate: f64) {
+    /// Tells the next step its learning rate.
+    pub fn prepare(&mut self, rate: f64) {
         self.steps += 1;
-        let [beta1, beta2] = self.betas;
         let correct = |beta: f64| 1.0 - beta.powf(self.steps as f64);
+        let [beta1, beta2] = self.betas.map(correct);
+        self.rate.set(rate / beta1);
+        self.correction.set(beta2.sqrt());
+    }
+
+    /// One step, prepared for. It changes tensors alone, so its kernels can be recorded.
+    pub fn step(&self) {
+        let [beta1, beta2] = self.betas;
+        let (rate, correction) = (self.rate.tensor(), self.correction.tensor());
         tch::no_grad(|| {
             let gradient = &self.flat.gradients + &self.flat.values * self.weight_decay;
-            let _ = self.mean.lerp_(&gradient, 1.0 - beta1);
-            self.square *= beta2;
-            self.square += gradient.square() * (1.0 - beta2);
-            let denominator = self.square.sqrt() / correct(beta2).sqrt() + ADAM_EPS;
-            let update = &self.mean / denominator * (rate / correct(beta1));
-            let _ = self.flat.values.g_sub_(&update);
+            let [mut mean, mut square] = [&self.mean, &self.square].map(Tensor::shallow_clone);
+            let _ = mean.lerp_(&gradient, 1.0 - beta1);
+            square *= beta2;
+            square += gradient.square() * (1.0 - beta2);
+            let denominator = square.sqrt() / correction + ADAM_EPS;
+            let update = mean / denominator * rate;
+            let _ = self.flat.values.shallow_clone().g_sub_(&update);
         });
     }
 }
@@ -130,6 +188,8 @@ pub struct Sgd {
     weight_decay: f64,
     velocity: Tensor,
     backbone: Range<i64>,
+    backbone_rate: Dial,
+    heads_rate: Dial,
     steps: i64,
 }
 
@@ -141,6 +201,8 @@ impl Sgd {
         Self {
             velocity: flat.values.zeros_like(),
             backbone: stretch,
+            backbone_rate: Dial::new(flat.options()),
+            heads_rate: Dial::new(flat.options()),
             flat,
             momentum,
             weight_decay,
@@ -148,14 +210,22 @@ impl Sgd {
         }
     }
 
-    /// One step with these learning rates.
-    pub fn step(&mut self, backbone_rate: f64, heads_rate: f64) {
+    /// Tells the next step its learning rates.
+    pub fn prepare(&mut self, backbone_rate: f64, heads_rate: f64) {
         self.steps += 1;
+        self.backbone_rate.set(backbone_rate);
+        self.heads_rate.set(heads_rate);
+    }
+
+    /// One step, prepared for. It changes tensors alone, so its kernels can be recorded.
+    pub fn step(&self) {
+        let (backbone_rate, heads_rate) = (self.backbone_rate.tensor(), self.heads_rate.tensor());
         tch::no_grad(|| {
             let gradient = &self.flat.gradients + &self.flat.values * self.weight_decay;
-            self.velocity *= self.momentum;
-            self.velocity += &gradient;
-            let update = gradient + &self.velocity * self.momentum;
+            let mut velocity = self.velocity.shallow_clone();
+            velocity *= self.momentum;
+            velocity += &gradient;
+            let update = gradient + velocity * self.momentum;
             let Range { start, end } = self.backbone;
             for (from, to, rate) in [
                 (0, start, heads_rate),

@@ -1,13 +1,17 @@
 //! One training step of DG-Net: forward, D's step, one backward pass of L_total, the optimizers'
 //! steps. It reads like the paper's equation 9 and is the same code for the worker and the golden
-//! numbers. It is told everything by a `StepPlan`.
+//! numbers. It is told everything by a `StepPlan`. On a GPU its kernels are recorded once and replayed:
+//! what changes from step to step therefore reaches them through tensors alone.
+
+use std::rc::Rc;
 
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::gan::{adversarial, discriminator, gradient_penalty};
 use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_labels};
-use super::optim::{Adam, Flat, Sgd};
+use super::optim::{Adam, Dial, Flat, Sgd};
+use super::replay::{Inputs, Replay};
 use crate::compute::Arithmetic;
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
@@ -17,7 +21,7 @@ use crate::model::layers::wide;
 use crate::model::teacher::{TeacherNet, mean_distribution};
 use crate::model::vgg::Vgg;
 use dgnet::data::rng::Rng;
-use dgnet::spec::settings::{Feeding, Gan, Settings};
+use dgnet::spec::settings::{Feeding, Gan, Settings, StructureInput};
 use dgnet::spec::step_plan::{StepPlan, Weights};
 
 /// The three networks that a step trains, and their variables.
@@ -96,6 +100,21 @@ pub struct Batch {
     pub labels: Tensor,
 }
 
+impl Inputs for Batch {
+    fn tensors(&self) -> Vec<&Tensor> {
+        [&self.x, &self.positive, &self.labels].into_iter().chain(&self.erased).collect()
+    }
+
+    fn kept(&self) -> Self {
+        Self {
+            x: self.x.copy(),
+            positive: self.positive.copy(),
+            erased: self.erased.as_ref().map(Tensor::copy),
+            labels: self.labels.copy(),
+        }
+    }
+}
+
 /// What a step draws at random, made from (seed, step) alone.
 #[derive(Debug, Clone, Copy)]
 pub struct Draws {
@@ -165,17 +184,17 @@ pub struct Losses {
 
 impl Losses {
     /// L_total (paper equation 9): everything that E_s, G and E_a minimise, weighted, over both directions.
-    pub fn total(&self, w: &Weights) -> Tensor {
+    pub fn total(&self, w: &Weights<Tensor>) -> Tensor {
         let both = |pair: &Tensor| pair.sum(None::<Kind>);
-        (both(&self.img_1) + both(&self.img_2)) * w.img
-            + (&self.id_x + &self.id_positive + &self.id_fine * w.fine)
-            + &self.id_c * w.id
-            + (both(&self.code_1) + both(&self.code_2)) * w.code
-            + both(&self.cycle) * w.cycle
-            + both(&self.adv) * w.adv
-            + both(&self.perceptual) * w.perceptual
-            + &self.prim * w.prim
-            + &self.fine * w.fine
+        (both(&self.img_1) + both(&self.img_2)) * &w.img
+            + (&self.id_x + &self.id_positive + &self.id_fine * &w.fine)
+            + &self.id_c * &w.id
+            + (both(&self.code_1) + both(&self.code_2)) * &w.code
+            + both(&self.cycle) * &w.cycle
+            + both(&self.adv) * &w.adv
+            + both(&self.perceptual) * &w.perceptual
+            + &self.prim * &w.prim
+            + &self.fine * &w.fine
     }
 }
 
@@ -242,10 +261,12 @@ pub struct Trainer {
     pub dis_optim: Adam,
     /// SGD of E_a.
     pub id_optim: Sgd,
+    weights: Weights<Dial>,
     guides: Guides,
     arithmetic: Arithmetic,
     gan: Gan,
     classes: i64,
+    replay: Replay<StepPlan, Batch, Outcome>,
 }
 
 /// The two halves of a stacked batch.
@@ -267,8 +288,11 @@ impl Trainer {
         let train = &settings.train;
         let decay = if train.adam_weight_decay { train.weight_decay } else { 0.0 };
         let adam = |vars: &VarStore| Adam::new(Flat::new(vars), train.betas, decay);
+        let gen_optim = adam(&networks.gen_vars);
+        let device = networks.gen_vars.device();
         Self {
-            gen_optim: adam(&networks.gen_vars),
+            weights: Weights::<f64>::default().map(|_| Dial::new(gen_optim.flat.options())),
+            gen_optim,
             dis_optim: adam(&networks.dis_vars),
             id_optim: Sgd::new(
                 Flat::new(&networks.id_vars),
@@ -276,7 +300,12 @@ impl Trainer {
                 train.weight_decay,
                 "model.",
             ),
-            arithmetic: Arithmetic::new(train.precision, networks.gen_vars.device()),
+            arithmetic: Arithmetic::new(train.precision, device),
+            // edges are found by the host in the middle of a step
+            replay: Replay::new(
+                train.graphs && settings.structure.input != StructureInput::Edges,
+                device,
+            ),
             networks,
             guides,
             gan: settings.discriminator.gan,
@@ -285,20 +314,46 @@ impl Trainer {
     }
 
     /// One training step.
-    pub fn step(&mut self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Outcome {
-        seed_torch(draws.dropout.0, "dropout", draws.dropout.1);
+    pub fn step(&mut self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Rc<Outcome> {
+        self.prepare(plan);
+        let (outline, variant) = (plan.outline(), u64::from(draws.train_structure));
+        let seed = || seed_torch(draws.dropout.0, "dropout", draws.dropout.1);
+        let kernels = |batch: &Batch| self.kernels(batch, plan, draws);
+        self.replay.run((&outline, variant), batch, seed, kernels)
+    }
+
+    /// Ends the training: memory that further steps would need is given back.
+    pub fn finish(&self) {
+        self.replay.forget();
+    }
+
+    /// Tells the kernels what is new in this step: weights and rates.
+    fn prepare(&mut self, plan: &StepPlan) {
+        let rates = plan.rates;
+        self.weights.update(&plan.weights, |dial, weight| dial.set(*weight));
+        if plan.weights.adv != 0.0 {
+            self.dis_optim.prepare(rates.discriminator);
+        }
+        if self.networks.painter.is_none() {
+            self.gen_optim.prepare(rates.generator);
+        }
+        self.id_optim.prepare(rates.backbone, rates.heads);
+    }
+
+    /// The step itself: the same kernels on the same tensors for every step of this outline.
+    fn kernels(&self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Outcome {
         let arithmetic = self.arithmetic;
         let forward = arithmetic.fast(|| self.forward(batch));
         let (dis, dis_penalty, judged) = self.discriminator_step(batch, &forward, plan);
         let losses = arithmetic.fast(|| self.losses(batch, &forward, plan, draws));
-        let total = losses.total(&plan.weights);
+        let total = losses.total(&self.weights.map(|dial| dial.tensor().shallow_clone()));
         self.gen_optim.flat.zero_gradients();
         self.id_optim.flat.zero_gradients();
         total.backward();
         if self.networks.painter.is_none() {
-            self.gen_optim.step(plan.rates.generator);
+            self.gen_optim.step();
         }
-        self.id_optim.step(plan.rates.backbone, plan.rates.heads);
+        self.id_optim.step();
         Outcome { forward, losses, total: total.detach(), dis, dis_penalty, judged }
     }
 
@@ -332,7 +387,7 @@ impl Trainer {
     /// D's step on real photos and detached fakes, never in bfloat16. Skipped where nothing
     /// listens to D.
     fn discriminator_step(
-        &mut self,
+        &self,
         batch: &Batch,
         forward: &Forward,
         plan: &StepPlan,
@@ -348,7 +403,7 @@ impl Trainer {
         let loss = discriminator(self.gan, &fakes, &judged) + &penalty;
         self.dis_optim.flat.zero_gradients();
         loss.backward();
-        self.dis_optim.step(plan.rates.discriminator);
+        self.dis_optim.step();
         (loss.detach(), penalty.detach(), judged.iter().map(Tensor::detach).collect())
     }
 

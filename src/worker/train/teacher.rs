@@ -6,6 +6,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::losses::cross_entropy;
 use super::optim::{Flat, Savable, Sgd};
+use super::replay::{Inputs, Replay};
 use super::step::seed_torch;
 use crate::model::Pass;
 use crate::model::teacher::TeacherNet;
@@ -22,6 +23,26 @@ pub struct TeacherTrainer {
     /// Its variables.
     pub vars: VarStore,
     optim: Sgd,
+    replay: Replay<(), Photos, Tensor>,
+}
+
+/// The photos of a step and who is on them.
+#[derive(Debug)]
+pub struct Photos {
+    /// (B, 3, H, W).
+    pub x: Tensor,
+    /// Classes: (B,).
+    pub labels: Tensor,
+}
+
+impl Inputs for Photos {
+    fn tensors(&self) -> Vec<&Tensor> {
+        vec![&self.x, &self.labels]
+    }
+
+    fn kept(&self) -> Self {
+        Self { x: self.x.copy(), labels: self.labels.copy() }
+    }
 }
 
 /// Learning rate of the head in `epoch` (from 0): a tenth from `decay_epoch` on.
@@ -51,26 +72,25 @@ impl TeacherTrainer {
     pub fn new(net: TeacherNet, vars: VarStore, settings: &Settings) -> Self {
         let train = &settings.train;
         let optim = Sgd::new(Flat::new(&vars), train.momentum, train.weight_decay, "model.");
-        Self { net, vars, optim }
+        let replay = Replay::new(train.graphs, vars.device());
+        Self { net, vars, optim, replay }
     }
 
     /// One step; returns the loss of the batch.
-    ///
-    /// # Shapes
-    /// photos (B, 3, H, W), labels (B,)
-    pub fn step(
-        &mut self,
-        photos: &Tensor,
-        labels: &Tensor,
-        head_rate: f64,
-        dropout: (u64, u64),
-    ) -> f64 {
-        seed_torch(dropout.0, "teacher.dropout", dropout.1);
-        let loss = cross_entropy(&self.net.forward(photos, Pass::TRAIN), labels);
+    pub fn step(&mut self, photos: &Photos, head_rate: f64, dropout: (u64, u64)) -> f64 {
+        self.optim.prepare(head_rate * BACKBONE_SHARE, head_rate);
+        // the last batch of an epoch may be smaller
+        let variant = photos.labels.size()[0] as u64;
+        let seed = || seed_torch(dropout.0, "teacher.dropout", dropout.1);
+        self.replay.run((&(), variant), photos, seed, |x| self.kernels(x)).double_value(&[])
+    }
+
+    fn kernels(&self, photos: &Photos) -> Tensor {
+        let loss = cross_entropy(&self.net.forward(&photos.x, Pass::TRAIN), &photos.labels);
         self.optim.flat.zero_gradients();
         loss.backward();
-        self.optim.step(head_rate * BACKBONE_SHARE, head_rate);
-        loss.double_value(&[])
+        self.optim.step();
+        loss.detach()
     }
 
     /// The optimizer, whose state a checkpoint holds.

@@ -3,6 +3,7 @@
 
 use super::demo::{ARMS, Invented, eventful, pairs_of_cameras, settle, study};
 use super::plots::Place;
+use super::view::Report;
 use super::{build, page, tables, write_rows};
 use crate::store::rows::StudyData;
 
@@ -280,16 +281,20 @@ fn what_a_study_varies_gets_its_charts() {
         },
     ];
     let report = build(&study(&GRID, 5)).unwrap();
-    let alt = |place: Place| {
+    let alts = |report: &Report, place: Place| {
         let of: Vec<&str> =
             report.figures.iter().filter(|f| f.place == place).map(|f| f.alt.as_str()).collect();
         of.join(" | ")
     };
+    let alt = |place: Place| alts(&report, place);
     let curve = alt(Place::Response);
     assert!(curve.contains("3 levels of loss.lambda_fine: best at 0.4"), "{curve}");
     assert!(curve.contains("no other level may be the best"), "{curve}");
     assert!(alt(Place::Heat).contains("means of 6 arms"), "{}", alt(Place::Heat));
-    let effects = alt(Place::Effects);
+    assert_eq!(alt(Place::Effects), "", "four corners would hide a level");
+    let [full, _, b, c, _, e] = GRID;
+    let corners = [full, b, c, e];
+    let effects = alts(&build(&study(&corners, 5)).unwrap(), Place::Effects);
     assert!(effects.contains("lambda_prim 2 \u{2192} 0 \u{2212}2."), "{effects}");
     assert!(effects.contains(" \u{d7} "), "{effects}");
     assert!(alt(Place::Cmc).contains("6 arms"));

@@ -129,7 +129,7 @@ pub const METRICS: &[MetricInfo] = &[
         Lower,
         "the same on Inception-v3's pool_3 feature, over all training photos, images as JPEG",
     ),
-    metric("loss_total", "", Neither, "weighted sum of the losses of generator and re-ID network"),
+    metric("loss_total", "", Lower, "weighted sum of the losses of generator and re-ID network"),
     metric("loss_img_1", "", Lower, "L1 of photos decoded from their own codes"),
     metric("loss_img_2", "", Lower, "L1 of photos decoded with the appearance of another photo"),
     metric("loss_id_s", "", Lower, "cross entropy on real photos"),

@@ -170,8 +170,11 @@ fn a_generated_set_goes_on_where_it_stopped_and_can_be_used_as_data() {
     // stopped by a signal
     let mut process = place.command(&set("stopped")).spawn().unwrap();
     let began = Instant::now();
-    let some =
-        || content(&place.path().join("stopped")).keys().filter(|name| is_jpeg(name)).count();
+    // names alone: files come and go meanwhile
+    let some = || {
+        let files = walkdir::WalkDir::new(place.path().join("stopped")).into_iter().flatten();
+        files.filter(|entry| is_jpeg(&entry.file_name().to_string_lossy())).count()
+    };
     while some() < 3 && process.try_wait().unwrap().is_none() {
         assert!(began.elapsed() < Duration::from_mins(1), "nothing is drawn");
         std::thread::sleep(Duration::from_millis(2));

@@ -42,7 +42,8 @@ pub fn section(report: &Report) -> Markup {
             div.panels { @for figure in of(report, Place::Response) { figure { (chart(figure)) } } }
             p.note {
                 "Dots: means over seeds; lines: 95 % intervals, each of its level alone; ticks: seeds. Levels stand at equal distances. "
-                "Shaded: levels that may be the best one; the truly best of those measured is among them in 95 of 100 studies."
+                "Blue: the best mean. Shaded: levels that may be the best one, all of them where none can be ruled out; the truly best of those "
+                "measured is among them in 95 of 100 studies."
             }
         }
         @if of(report, Place::Heat).next().is_some() {

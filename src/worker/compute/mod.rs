@@ -144,9 +144,15 @@ unsafe fn told(reason: *const c_char) -> Result<(), String> {
 pub fn configure(train: &Train, device: Device) {
     tch::set_num_threads(i32::try_from(train.threads).unwrap_or(1));
     if let Device::Cuda(card) = device {
-        // SAFETY: plain setters of libtorch's global context and of this thread; the card is there.
+        // SAFETY: the text that it may give lives until this thread's next call.
+        let own = unsafe { told(dgnet_own_stream(i32::try_from(card).unwrap_or_default())) };
+        if let Err(reason) = own {
+            panic!(
+                "cuda:{card} cannot be used: {reason}\n  hint: `nvidia-smi` shows who else uses it"
+            );
+        }
+        // SAFETY: plain setters of libtorch's global context.
         unsafe {
-            dgnet_own_stream(i32::try_from(card).unwrap_or_default());
             // what bf16 leaves in 32 bits is no less rounded there
             dgnet_allow_tf32(train.precision != Precision::Float32);
             dgnet_deterministic(train.deterministic);

@@ -26,7 +26,7 @@ Function* method(const char* name) {
     return reinterpret_cast<Function*>(found);
 }
 
-// at::cuda::CUDAGraph, whose header needs CUDA's to be compiled. It is 200 bytes in libtorch 2.11; its methods are
+// at::cuda::CUDAGraph, whose header needs CUDA's to be compiled. In libtorch 2.11 it is a few hundred bytes; its methods are
 // called by their names in the library, and one that is missing is an error, not a crash.
 class Graph {
 public:

@@ -118,6 +118,7 @@ impl AppearanceEncoder {
     fn code_of(&self, map: &Tensor) -> Tensor {
         let (n, height) = (map.size()[0], map.size()[2]);
         let map = if self.detach_code { &map.detach() } else { map };
+        // parts that do not share rows: see `pooled`
         if height % self.parts == 0 {
             return map.reshape([n, map.size()[1] * self.parts, -1]).max_dim(2, false).0;
         }

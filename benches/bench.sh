@@ -215,17 +215,17 @@ scaling() {
     local curves=benches/results/scaling.csv runs threads k side sum
     [ -f "$curves" ] || echo "date,commit,processor,cores,chart,series,x,y" >"$curves"
     point() { echo "$1" && echo "$today,$commit,${processor:-unknown},$(nproc),$1" >>"$curves"; }
-    local set=("${quick[@]}" --set train.steps=40 --set loss.ramp_start=10 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
+    local set=("${quick[@]}" --set train.steps=30 --set loss.ramp_start=10 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
         --set train.decay_at=[])
     for threads in 1 2; do
         for runs in 1 2 3 4; do
             for ((k = 1; k <= runs; k++)); do
-                $dgnet --runs "$work/side-$threads-$runs-$k" run ablations.yaml --arm full --seed "$k" "${set[@]}" \
+                $dgnet --runs "$work/side-$threads-$runs-$k" run ablations.yaml --arm full --seed "$((k % 3 + 1))" "${set[@]}" \
                     --set "train.threads=$threads" >/dev/null 2>&1 &
             done
             wait
             sum=0
-            for side in "$work/side-$threads-$runs"-*; do sum=$(awk "BEGIN {print $sum + 1 / $(step_seconds "$side" 20)}"); done
+            for side in "$work/side-$threads-$runs"-*; do sum=$(awk "BEGIN {print $sum + 1 / $(step_seconds "$side" 16)}"); done
             point "runs,$threads thread$([ "$threads" = 1 ] || echo s) each,$runs,$sum"
         done
     done

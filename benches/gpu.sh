@@ -23,7 +23,13 @@ if ! card=$(nvidia-smi --query-gpu=name --format=csv,noheader 2>/dev/null | head
 fi
 work=$(mktemp -d)
 watcher=
-trap 'rm -rf "$work"; [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true' EXIT
+# nothing of ours is left running, whatever ends the script
+leave() {
+    [ -z "$watcher" ] || kill "$watcher" 2>/dev/null || true
+    [ ! -d "$work/mps" ] || echo quit | nvidia-cuda-mps-control || true
+    rm -rf "$work"
+}
+trap leave EXIT
 # the memory of the whole card, which must be idle otherwise, while a command runs
 watch_memory() {
     nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -lms 200 >"$work/memory" &
@@ -96,6 +102,5 @@ if command -v nvidia-cuda-mps-control >/dev/null; then
     nvidia-cuda-mps-control -d
     side_by_side 6 "dgnet with MPS"
     side_by_side 12 "dgnet with MPS"
-    echo quit | nvidia-cuda-mps-control
 fi
 cat "$out"

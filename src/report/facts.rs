@@ -267,24 +267,23 @@ pub fn stages(data: &StudyData) -> Vec<StageLine> {
     ["data", "teacher", "prefix", "training", "evaluation", "pictures"]
         .into_iter()
         .filter_map(|kind| {
-            let of: Vec<_> = data.stages.iter().filter(|s| s.kind == kind).collect();
+            let mut of: Vec<_> = data.stages.iter().filter(|s| s.kind == kind).collect();
             if of.is_empty() {
                 return None;
             }
+            let known = of.iter().any(|s| s.wall_s.is_some());
+            // a run of the teacher alone trains and draws nothing: it names stages that nobody makes
+            of.retain(|s| !known || s.wall_s.is_some());
             let wall: f64 = of.iter().filter_map(|s| s.wall_s).sum();
             let saved: f64 = of
                 .iter()
                 .filter_map(|s| s.wall_s.map(|w| w * f64::from(s.used_by.saturating_sub(1))))
                 .sum();
-            let known = of.iter().any(|s| s.wall_s.is_some());
-            // a run of the teacher alone trains and draws nothing: it names stages that nobody makes
-            let mut made = of.clone();
-            made.retain(|s| !known || s.wall_s.is_some());
             let told = |seconds: f64| if known { duration(seconds) } else { "\u{2013}".to_owned() };
             Some(StageLine {
                 kind: kind.to_owned(),
-                pieces: made.len(),
-                uses: made.iter().map(|s| s.used_by).sum(),
+                pieces: of.len(),
+                uses: of.iter().map(|s| s.used_by).sum(),
                 wall: told(wall),
                 saved: if known && saved > 0.0 { duration(saved) } else { "\u{2013}".to_owned() },
             })

@@ -14,7 +14,7 @@ use crate::eval::rank::{
 };
 use crate::eval::{features, pictures};
 use crate::model::teacher::TeacherNet;
-use crate::train::step::Networks;
+use crate::train::networks::Networks;
 use dgnet::data::Photo;
 use dgnet::data::loader::Images;
 use dgnet::data::pixels::encode_png;

@@ -16,7 +16,7 @@ use crate::eval::swap::{self, HeldOut, Pair};
 use crate::eval::{diversity, pictures};
 use crate::model::inception::{FEATURE, Inception};
 use crate::train::checkpoint::CheckpointError;
-use crate::train::step::Networks;
+use crate::train::networks::Networks;
 use crate::train::weights::Weights;
 use dgnet::data::DataError;
 use dgnet::data::drawn::Truth;

@@ -7,7 +7,7 @@ use tch::Device;
 
 use super::job::{WorkerError, data_root};
 use crate::train::checkpoint::{self, Checkpoints};
-use crate::train::step::Networks;
+use crate::train::networks::Networks;
 use dgnet::data::{Dataset, layout};
 use dgnet::spec::settings::{Mode, Settings};
 use dgnet::store::records::RunSpec;

@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod gan;
 pub mod losses;
+pub mod networks;
 pub mod optim;
 pub mod replay;
 pub mod step;

@@ -5,9 +5,9 @@ use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
 use super::losses::cross_entropy;
+use super::networks::seed_torch;
 use super::optim::{Flat, Savable, Sgd};
 use super::replay::{Inputs, Replay};
-use super::step::seed_torch;
 use crate::model::Pass;
 use crate::model::teacher::TeacherNet;
 use dgnet::spec::settings::Settings;

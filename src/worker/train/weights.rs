@@ -258,7 +258,7 @@ fn suspect(network: &str, name: &str) -> String {
 #[allow(clippy::unwrap_used, clippy::float_cmp)]
 mod tests {
     use super::*;
-    use crate::train::step::Networks;
+    use crate::train::networks::Networks;
     use crate::train::teacher::build;
     use dgnet::spec::Settings;
     use tch::{Device, nn};

@@ -55,6 +55,10 @@ test-slurm: setup
 test-browser: setup
     cargo test --locked --workspace --test integration -- --ignored --test-threads 1 browser
 
+# Train a small study in float32 and in bfloat16 and compare what they find (minutes; a CPU with bfloat16)
+test-precision: setup
+    cargo test --locked --workspace --test integration -- --ignored --nocapture precision
+
 # Format, lints, docs
 lint: _libtorch _cargo
     cargo fmt --all --check

@@ -5,7 +5,8 @@
 # large square ones.
 #   just bench [PART...]     parts: start plan draw check step paper load rank rerank rerun report large store engine
 #                            (default: start plan draw check step load rank)
-#   just bench scaling       the curves: more runs at a time, larger galleries and plans (benches/results/scaling.csv)
+#   just bench scaling       the curves: more runs at a time, larger galleries and plans (benches/results/scaling.csv);
+#                            one of them: scaling_runs scaling_rank scaling_plan
 #   just bench plots         draws them (benches/results/*.png)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -211,10 +212,14 @@ plan() {
         note plan "its memory" "$(memory $dgnet --runs "$work/none" plan "$work/grid.yaml")" MB
     done
 }
-scaling() {
-    local curves=benches/results/scaling.csv runs threads k side sum
+# one point of a curve: chart,series,x,y
+point() {
+    local curves=benches/results/scaling.csv
     [ -f "$curves" ] || echo "date,commit,processor,cores,chart,series,x,y" >"$curves"
-    point() { echo "$1" && echo "$today,$commit,${processor:-unknown},$(nproc),$1" >>"$curves"; }
+    echo "$1" && echo "$today,$commit,${processor:-unknown},$(nproc),$1" >>"$curves"
+}
+scaling_runs() {
+    local runs threads k side sum
     local set=("${quick[@]}" --set train.steps=30 --set loss.ramp_start=10 --set loss.ramp_steps=4 --set loss.ramp_steps_code=4
         --set train.decay_at=[])
     for threads in 1 2; do
@@ -229,8 +234,14 @@ scaling() {
             point "runs,$threads thread$([ "$threads" = 1 ] || echo s) each,$runs,$sum"
         done
     done
+}
+scaling_rank() {
+    local k
     while read -r k; do point "$k"; done \
         < <(cargo test --quiet --locked --workspace --bench speed -- rank-scaling 2>"$work/measured.log" || cat "$work/measured.log" >&2)
+}
+scaling_plan() {
+    local side
     for side in 10 32 100 316; do
         grid "$side" 1
         point "plan,one seed,$((side * side)),$(seconds 3 $dgnet --runs "$work/none" plan "$work/grid.yaml")"
@@ -303,13 +314,14 @@ YAML
     note engine "reindex of 1000 runs with 10000 values each" "$(ms 1 $dgnet --runs "$many/runs" reindex)" ms
 }
 
+scaling() { scaling_runs; scaling_rank; scaling_plan; }
 plots() { cargo bench --quiet --locked --profile dev --bench plots; }
 
 parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step load rank)
 for part in "${parts[@]}"; do
     case $part in
-    start | plan | draw | check | step | paper | load | rank | rerank | rerun | report | large | store | engine | scaling | plots) "$part" ;;
+    start | plan | draw | check | step | paper | load | rank | rerank | rerun | report | large | store | engine | scaling | scaling_runs | scaling_rank | scaling_plan | plots) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

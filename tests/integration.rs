@@ -18,6 +18,8 @@ mod generate;
 mod memory;
 #[path = "integration/networks.rs"]
 mod networks;
+#[path = "integration/precision.rs"]
+mod precision;
 #[path = "integration/results.rs"]
 mod results;
 #[path = "integration/serve.rs"]

@@ -54,8 +54,8 @@ pub struct Args {
     /// with Slurm those of one array [default: slurm.parallel]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
-    /// Where to train, instead of `devices` of the study: cuda:0,cuda:1 (as many runs as memory holds)
-    /// or cuda:0=2 (two at a time)
+    /// Where to train, instead of `devices` of the study: cuda:0,cuda:1 (one run on each; with NVIDIA's MPS as
+    /// many as memory holds, eight at most) or cuda:0=2 (two at a time)
     #[arg(long, value_name = "LIST", value_parser = Devices::parse)]
     pub devices: Option<Devices>,
     /// Train runs of this state anew too; failed ones always are

@@ -111,6 +111,16 @@ pub fn compare(data: &StudyData, frames: &Frames, primary: &Measure) -> Vec<Comp
     arms
 }
 
+/// A metric's values of the finished runs of an arm, those that are numbers.
+#[must_use]
+pub fn of_finished(data: &StudyData, frames: &Frames, place: usize, metric: &str) -> Vec<f64> {
+    facts::finished(data, &data.arms[place].name)
+        .iter()
+        .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
+        .filter(|value| value.is_finite())
+        .collect()
+}
+
 /// Mean of a metric over the finished runs of an arm.
 #[must_use]
 pub fn mean_of_finished(
@@ -119,12 +129,7 @@ pub fn mean_of_finished(
     place: usize,
     metric: &str,
 ) -> Option<f64> {
-    let values: Vec<f64> = facts::finished(data, &data.arms[place].name)
-        .iter()
-        .filter_map(|seed| frames.finals.get(&(place, *seed))?.get(metric).copied())
-        .filter(|value| value.is_finite())
-        .collect();
-    stats::mean(&values)
+    stats::mean(&of_finished(data, frames, place, metric))
 }
 
 /// Holm over the family, then the verdicts.

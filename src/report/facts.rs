@@ -135,6 +135,21 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
     ]
 }
 
+/// What is said of the comparisons outside the corrected family, and how many of them chance alone would
+/// decide: an expectation, which holds although all share a baseline.
+fn by_chance(arms: &[Compared]) -> String {
+    let explored = arms.iter().filter(|arm| arm.verdict.is_some() && !arm.in_family).count();
+    let expected = stats::verdict::ALPHA * explored as f64;
+    let told = match explored {
+        0 | 1 => String::new(),
+        _ => format!(
+            ": were none of the {explored} different, {} of them would be called so on average",
+            number(expected, usize::from(expected < 1.0) + usize::from(expected < 10.0))
+        ),
+    };
+    format!("exploratory and uncorrected{told}")
+}
+
 /// What the verdicts depend on.
 #[must_use]
 pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec<String> {
@@ -158,15 +173,15 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
         confirmed.truncate(3);
         confirmed.push(format!("{} more", family - 3));
     }
+    let others = by_chance(arms);
     let declared = match family {
-        0 => "No comparison was declared in advance, so all are exploratory and uncorrected."
-            .to_owned(),
+        0 => format!("No comparison was declared in advance, so all are {others}."),
         _ if data.study.adaptive.is_some() => format!(
-            "Declared in advance and corrected by Holm: {}; the others are exploratory and uncorrected.",
+            "Declared in advance and corrected by Holm: {}; the others are {others}.",
             list(&confirmed),
         ),
         n => format!(
-            "Declared in advance and corrected by Holm: {} (can be decided from {} on); the others are exploratory and uncorrected.",
+            "Declared in advance and corrected by Holm: {} (can be decided from {} on); the others are {others}.",
             list(&confirmed),
             count(stats::seeds_for_family(n, stats::verdict::ALPHA) as usize, "seed"),
         ),

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::compare::{Compared, mean_of_finished};
+use super::compare::{Compared, of_finished};
 use super::frames::Frames;
 use super::measure::{Measure, count, list};
 use crate::stats;
@@ -21,8 +21,19 @@ const ARMS: usize = 3;
 pub struct Several {
     /// The primary metric, then the others.
     pub measures: Vec<Measure>,
-    /// Place of each arm and its means, in the order of the measures.
-    pub points: Vec<(usize, Vec<Option<f64>>)>,
+    /// The arms.
+    pub points: Vec<Point>,
+}
+
+/// An arm in the metrics, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Place of the arm in the study file.
+    pub place: usize,
+    /// Means over seeds.
+    pub means: Vec<Option<f64>>,
+    /// Standard errors of the means, from two seeds on.
+    pub errors: Vec<Option<f64>>,
 }
 
 /// What the front says.
@@ -48,10 +59,10 @@ impl Several {
         primary: &Measure,
     ) -> Option<Self> {
         primary.higher?;
-        let mean = |arm: &Compared, name: &str| mean_of_finished(data, frames, arm.place, name);
-        let known = |name: &str| {
-            arms.iter().filter(|arm| arm.mean.is_some() && mean(arm, name).is_some()).count()
-        };
+        let values = |arm: &Compared, name: &str| of_finished(data, frames, arm.place, name);
+        let is_known =
+            |arm: &&Compared, name: &str| arm.mean.is_some() && !values(arm, name).is_empty();
+        let known = |name: &str| arms.iter().filter(|arm| is_known(arm, name)).count();
         // how well people are found is one thing, however it is measured
         let searched = ["mAP", "mINP", "rank"].iter().any(|name| primary.name.starts_with(name));
         let others = OTHERS.into_iter().chain((!searched).then_some("mAP"));
@@ -61,8 +72,14 @@ impl Several {
         let measures: Vec<Measure> =
             std::iter::once(primary.clone()).chain(others.take(BESIDE)).collect();
         let point = |arm: &Compared| {
-            let beside = measures[1..].iter().map(|measure| mean(arm, &measure.name));
-            (arm.place, std::iter::once(arm.mean).chain(beside).collect())
+            let first: Vec<f64> = arm.seeds.iter().filter_map(|seed| seed.value).collect();
+            let beside = measures[1..].iter().map(|measure| values(arm, &measure.name));
+            let all: Vec<Vec<f64>> = std::iter::once(first).chain(beside).collect();
+            Point {
+                place: arm.place,
+                means: all.iter().map(|values| stats::mean(values)).collect(),
+                errors: all.iter().map(|values| stats::standard_error(values)).collect(),
+            }
         };
         let points = arms.iter().map(point).collect();
         (measures.len() > 1).then_some(Self { measures, points })
@@ -73,7 +90,7 @@ impl Several {
     pub fn front(&self, of: &[usize]) -> Vec<bool> {
         let higher: Vec<bool> = of.iter().map(|k| self.measures[*k].higher == Some(true)).collect();
         let points: Vec<Vec<Option<f64>>> =
-            self.points.iter().map(|(_, values)| of.iter().map(|k| values[*k]).collect()).collect();
+            self.points.iter().map(|point| of.iter().map(|k| point.means[*k]).collect()).collect();
         stats::pareto_front(&points, &higher)
     }
 
@@ -88,13 +105,13 @@ impl Several {
             .iter()
             .zip(&front)
             .filter(|(_, inside)| **inside)
-            .map(|((place, _), _)| name(*place))
+            .map(|(point, _)| name(point.place))
             .collect();
         let left_out: Vec<String> = self
             .points
             .iter()
-            .filter(|(_, values)| values.iter().any(Option::is_none))
-            .map(|(place, _)| name(*place))
+            .filter(|point| point.means.iter().any(Option::is_none))
+            .map(|point| name(point.place))
             .collect();
         let titles: Vec<String> = self.measures.iter().map(Measure::title).collect();
         Front {

@@ -215,7 +215,7 @@ fn curves(report: &Report) -> Markup {
         @for figure in of(report, Place::Primary) { figure.wide { (chart(figure)) } }
         (legend(report))
         p.note {
-            "Lines: means over seeds. Bands: from the smallest to the largest seed. A line ends where its last run "
+            "Lines: means over seeds. Bands, and upright lines at a few points: from the smallest to the largest seed. A line ends where its last run "
             "ended; a level line is an arm that was measured once, like a teacher."
             @if report.muted > 0 {
                 " In grey: the " (report.muted) " arms with the smallest differences."

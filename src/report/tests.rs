@@ -98,6 +98,53 @@ fn six_seeds_confirm() {
 }
 
 #[test]
+fn an_exploratory_verdict_says_where_the_exact_test_disagrees() {
+    let base = [0.61, 0.63, 0.60, 0.62, 0.64, 0.615];
+    // one of six pairs the other way: p = 4 / 64 for the exact test, the t interval leaves zero out
+    let arm = [0.58, 0.602, 0.57, 0.585, 0.61, 0.616];
+    let report = build(&pair(&base, &arm)).unwrap();
+    let told = &report.arms[1];
+    assert_eq!((told.verdict.as_str(), told.p.as_str()), ("worse", "0.062"));
+    assert_eq!(told.verdict_note, "by the t interval alone");
+    assert!(
+        told.sentence.ends_with("helps. The exact test alone would not decide it (p = 0.062)."),
+        "{}",
+        told.sentence
+    );
+    let agreed = build(&pair(&base, &base.map(|v| v - 0.03))).unwrap();
+    assert_eq!(agreed.arms[1].verdict_note, "");
+}
+
+#[test]
+fn explored_arms_are_told_with_what_chance_would_decide() {
+    let report = build(&study(&ARMS, 3)).unwrap();
+    let explored = ARMS.len() - 1 - study(&ARMS, 3).study.confirm.len();
+    let told = format!("were none of the {explored} different");
+    assert!(report.conditions.join(" ").contains(&told), "{:?}", report.conditions);
+}
+
+#[test]
+fn a_metric_that_repeats_another_takes_no_column() {
+    let mut data = study(&ARMS, 3);
+    let plain: Vec<_> = data.metrics.iter().filter(|row| row.metric == "rank1").cloned().collect();
+    for name in ["mAP_standard", "mINP"] {
+        data.metrics.extend(plain.iter().cloned().map(|mut row| {
+            row.metric = name.into();
+            row.value *= 0.9;
+            row
+        }));
+    }
+    data.study.primary = "rank1".into();
+    data.metrics.retain(|row| !row.metric.starts_with("swap_") && row.metric != "recon_l1_ratio");
+    settle(&mut data);
+    let columns = |data: &StudyData| build(data).unwrap().secondary;
+    assert_eq!(columns(&data), ["mAP (%)", "mAP standard (%)"]);
+    data.metrics.iter_mut().filter(|row| row.metric == "mINP").for_each(|row| row.value *= 0.9);
+    settle(&mut data);
+    assert_eq!(columns(&data), ["mAP (%)", "mAP standard (%)", "mINP (%)"]);
+}
+
+#[test]
 fn one_seed_decides_nothing_and_says_so() {
     let data = pair(&[0.61], &[0.52]);
     assert!(sentence(&data).contains("on one seed, which gives no interval"));

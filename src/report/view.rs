@@ -19,7 +19,7 @@ use super::opinions::{self, Opinion};
 use super::pictures::{self, ChangeView, PictureView, Quality, RankedView};
 use super::plots::{self, Figure, Legend};
 use super::published::{self, Reference};
-use super::words::{Speaker, divergence, p_value, verdict_word};
+use super::words::{Speaker, divergence, p_value, rests_on_t, verdict_word};
 use crate::stats::{self, Decision, Method, Verdict};
 use crate::store::rows::StudyData;
 
@@ -234,12 +234,16 @@ pub fn build(data: &StudyData) -> Result<Report, ReportError> {
 }
 
 fn secondary(data: &StudyData, frames: &Frames) -> Vec<Measure> {
-    let seen = |name: &&str| frames.finals.values().any(|m| m.contains_key(*name));
+    let seen = |name: &str| frames.finals.values().any(|m| m.contains_key(name));
+    // where each query has one match, mINP is the plain mAP: one column says both
+    let bits = |value: Option<&f64>| value.map(|value| value.to_bits());
+    let one_match =
+        frames.finals.values().all(|m| bits(m.get("mINP")) == bits(m.get("mAP_standard")));
     SECONDARY
         .iter()
         .copied()
-        .filter(|name| *name != data.study.primary)
-        .filter(seen)
+        .filter(|name| *name != data.study.primary && seen(name))
+        .filter(|name| *name != "mINP" || !one_match)
         .take(SECONDARY_SHOWN)
         .map(|name| Measure::of(name, &data.defs))
         .collect()
@@ -355,7 +359,9 @@ fn verdict_note(arm: &Compared) -> String {
         let why = if strange { ", the rest on other data" } else { "" };
         format!("{pairs} of {}{why}", count(runs, "pair"))
     });
-    [divergence(arm), gaps, more, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let on_t = arm.pairs.as_ref().and_then(|pairs| rests_on_t(arm, pairs));
+    let on_t = on_t.map(|_| "by the t interval alone".to_owned());
+    [divergence(arm), gaps, more, on_t, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// The tone of the marks of a verdict.

@@ -57,18 +57,20 @@ impl Speaker<'_> {
         let base = format!("`{}`", self.study.baseline);
         match verdict.decision {
             Decision::Worse => format!(
-                "{lead}is worse than {base} by {}{}: {} {}.",
+                "{lead}is worse than {base} by {}{}: {} {}.{}",
                 self.primary.amount(pairs.mean),
                 self.size_interval(pairs.mean, pairs.t95),
                 self.settings(arm),
                 if self.changed(arm) == 1 { "helps" } else { "help" },
+                second_thoughts(arm, pairs),
             ),
             Decision::Better => format!(
-                "{lead}is better than {base} by {}{}: {} {}.",
+                "{lead}is better than {base} by {}{}: {} {}.{}",
                 self.primary.amount(pairs.mean),
                 self.size_interval(pairs.mean, pairs.t95),
                 self.settings(arm),
                 if self.changed(arm) == 1 { "hurts" } else { "hurt" },
+                second_thoughts(arm, pairs),
             ),
             Decision::NoDifference => format!(
                 "{lead}makes no difference that matters: {}{}, inside \u{b1}{}.",
@@ -365,6 +367,23 @@ impl Speaker<'_> {
             format!(" (95 % interval {} to {})", self.primary.value(low), self.primary.value(high))
         })
     }
+}
+
+/// An exploratory verdict rests on the t interval; where the exact test, which assumes no distribution,
+/// has enough pairs to agree and does not, the reader is told.
+fn second_thoughts(arm: &Compared, pairs: &stats::Paired) -> String {
+    let exact = rests_on_t(arm, pairs);
+    let told = |p| format!(" The exact test alone would not decide it (p = {}).", p_value(p));
+    exact.map_or_else(String::new, told)
+}
+
+/// The exact p of an exploratory arm that the t interval decides and the exact test could but does not.
+#[must_use]
+pub fn rests_on_t(arm: &Compared, pairs: &stats::Paired) -> Option<f64> {
+    let decided =
+        matches!(arm.verdict?.decision, Decision::Worse | Decision::Better) && !arm.in_family;
+    let could = pairs.n as u32 >= stats::seeds_for_family(1, stats::verdict::ALPHA);
+    (decided && could && pairs.test.p > stats::verdict::ALPHA).then_some(pairs.test.p)
 }
 
 fn seeds(arms: &[&Compared]) -> String {

@@ -15,7 +15,7 @@ const MAX_RUNS: i128 = 64;
 pub struct Slots {
     /// A GPU, or the CPU.
     pub device: Device,
-    /// Runs at a time; `None` for as many as its memory holds.
+    /// Runs at a time; `None` for one, or with NVIDIA's MPS as many as its memory holds, eight at most.
     pub runs: Option<usize>,
 }
 

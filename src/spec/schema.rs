@@ -36,8 +36,8 @@ struct StudyKeys {
     baseline: Option<String>,
     /// Arms whose comparisons form the corrected family; the others are exploratory.
     confirm: Option<Vec<String>>,
-    /// Where runs may train: GPUs, each with as many runs as its memory holds, or a map from each to its
-    /// number of runs. Without it: `train.device`, cores / `train.threads` runs at a time.
+    /// Where runs may train: GPUs, or a map from each to its number of runs; where no number is stated it is
+    /// one, with NVIDIA's MPS as many as memory holds, eight at most. Without it: `train.device`, cores / `train.threads` runs at a time.
     devices: Option<Devices>,
     /// Name -> what the arm changes, as dotted names or nested maps.
     arms: Option<Map<String, Json>>,
@@ -186,7 +186,7 @@ struct PruneRule {
 enum Devices {
     /// One.
     One(String),
-    /// Several; as many runs on each as its memory holds.
+    /// Several.
     List(#[schemars(length(min = 1), extend("uniqueItems" = true))] Vec<String>),
     /// Device -> runs at a time.
     Counted(BTreeMap<String, u32>),

@@ -120,7 +120,7 @@ fn is_full(levels: &[Vec<bool>], factors: usize) -> bool {
 }
 
 /// Mean where the product of signs is positive minus mean where it is negative.
-fn contrast(levels: &[Vec<bool>], values: &[f64], factors: &[usize]) -> f64 {
+pub(super) fn contrast(levels: &[Vec<bool>], values: &[f64], factors: &[usize]) -> f64 {
     let half = values.len() as f64 / 2.0;
     let signed = levels.iter().zip(values).map(|(levels, value)| {
         let low = factors.iter().filter(|f| !levels[**f]).count();

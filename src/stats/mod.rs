@@ -38,6 +38,12 @@ pub use verdict::{
 };
 pub use wilcoxon::{Wilcoxon, wilcoxon};
 
+/// Standard error of the mean; `None` where [`sd`] is.
+#[must_use]
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    sd(values).map(|sd| sd / (values.len() as f64).sqrt())
+}
+
 #[cfg(test)]
 mod scipy_tests;
 #[cfg(test)]

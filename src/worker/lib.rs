@@ -7,3 +7,8 @@ pub mod eval;
 pub mod model;
 pub mod run;
 pub mod train;
+
+/// Memory of every program that is built on this, libtorch's as well: a step makes thousands of tensors, of the
+/// same sizes every time.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;

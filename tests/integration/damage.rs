@@ -159,3 +159,25 @@ fn settings_that_were_changed_in_a_run_folder_are_refused() {
     let end = std::fs::read_to_string(place.run_folder("full").join("end.json")).unwrap();
     assert!(end.contains("was changed") && end.contains("hint: move the folder away"), "{end}");
 }
+
+#[test]
+fn finished_weights_that_are_damaged_draw_and_find_nothing() {
+    let place = place();
+    place.succeed(&FULL);
+    let training = stage(&place, "training");
+    flip(&training.join("weights.safetensors"));
+    let training = training.to_str().unwrap().to_owned();
+    let photos = std::fs::read_dir(stage(&place, "data").join("query")).unwrap().flatten();
+    let photo = photos.map(|entry| entry.path()).min().unwrap().to_str().unwrap().to_owned();
+    let grid: Vec<&str> =
+        "generate grid tiny.yaml --arm full --seed 1 --to grid.png".split(' ').collect();
+    let grid = [grid.as_slice(), &["--appearance", &photo, "--structure", &photo]].concat();
+    for (arguments, code) in [(grid.as_slice(), 1), (&["eval", "--checkpoint", &training], 2)] {
+        let output = place.dgnet(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains("weights.safetensors` is damaged"), "{said}");
+        assert!(said.contains("hint: `dgnet doctor --stages`"), "{said}");
+    }
+    assert!(!place.path().join("grid.png").exists());
+}

@@ -7,6 +7,13 @@ use super::canvas::{Anchor, Canvas, FigureError, Picture, Type, render};
 use super::layout::apart;
 use super::theme::{Stroke, Theme};
 
+/// Axis of curves that begin at 1 and end near 100 %.
+pub const RANK: &str = "rank";
+/// Points up to which a curve shows each of them, with the range of the seeds as a line instead of a band.
+const FEW: usize = 6;
+/// Distance of such lines at the same step, CSS pixels.
+const BESIDE: f64 = 5.0;
+
 /// One arm's curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Line {
@@ -39,6 +46,17 @@ pub struct Curves {
     pub height: u32,
 }
 
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Form {
+    /// Line and band.
+    Curve,
+    /// A few points joined by a line, so many pixels beside their steps.
+    Points(f64),
+    /// One value, of something trained elsewhere: level across the chart.
+    Level,
+}
+
 /// The plotting rectangle and its scales.
 struct Frame {
     left: f64,
@@ -50,6 +68,20 @@ struct Frame {
 }
 
 impl Frame {
+    /// Where the points of a line are: across, mean, low, high.
+    fn places(&self, line: &Line, form: Form) -> Vec<(f64, f64, f64, f64)> {
+        let place = |p: &(f64, f64, f64, f64)| {
+            let x = self.left + self.x.place(p.0) * (self.right - self.left);
+            let shift = if let Form::Points(shift) = form { shift } else { 0.0 };
+            (x + shift, self.y(p.1), self.y(p.2), self.y(p.3))
+        };
+        let mut places: Vec<_> = line.points.iter().map(place).collect();
+        if let (Form::Level, [(_, mean, low, high)]) = (form, places.as_slice()) {
+            places = [self.left, self.right].map(|x| (x, *mean, *low, *high)).to_vec();
+        }
+        places
+    }
+
     fn x(&self, step: f64) -> f64 {
         self.left + self.x.place(step) * (self.right - self.left)
     }
@@ -64,42 +96,60 @@ impl Frame {
 /// # Errors
 /// What the backend says.
 pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
-    let chart = &levelled(chart);
     render(chart.width, chart.height, theme.paper, |canvas| {
         let frame = frame(chart, canvas, theme);
+        let forms = forms(chart);
+        let lines = || chart.lines.iter().zip(forms.iter().copied());
         heading(chart, &frame, canvas, theme)?;
         axes(&frame, chart.axis, canvas, theme)?;
-        for line in &chart.lines {
-            canvas.of_arm(&line.label, || bands(line, &frame, canvas, theme))?;
+        for (line, form) in lines() {
+            canvas.of_arm(&line.label, || spread(line, form, &frame, canvas, theme))?;
         }
-        for line in &chart.lines {
-            canvas.of_arm(&line.label, || strokes(line, &frame, canvas, theme))?;
+        for (line, form) in lines() {
+            canvas.of_arm(&line.label, || strokes(line, form, &frame, canvas, theme))?;
         }
-        if chart.named { names(chart, &frame, canvas, theme) } else { Ok(()) }
+        if chart.named { names(chart, &forms, &frame, canvas, theme) } else { Ok(()) }
     })
 }
 
-/// The step at which the axis ends: of the curves, if there are any. An arm of a single value (the
-/// teacher, which is trained elsewhere) has no place on their axis.
-fn last_step(chart: &Curves) -> f64 {
-    let steps = |least: usize| {
-        let lines = chart.lines.iter().filter(move |line| line.points.len() >= least);
-        lines.flat_map(|line| &line.points).map(|p| p.0).fold(0.0, f64::max)
+/// How each line is drawn. An arm of a single value (the teacher, which is trained elsewhere) has no place
+/// on the axis of the others.
+fn forms(chart: &Curves) -> Vec<Form> {
+    let curves = chart.lines.iter().any(|line| line.points.len() > 1);
+    let is_few = |line: &&Line| (2..=FEW).contains(&line.points.len());
+    let few = chart.lines.iter().filter(is_few).count();
+    let mut place = 0;
+    let mut form = |line: &Line| match line.points.len() {
+        0 | 1 if curves => Form::Level,
+        2..=FEW => {
+            place += 1;
+            Form::Points(BESIDE * (f64::from(place) - 0.5 - few as f64 / 2.0))
+        }
+        _ => Form::Curve,
     };
-    if steps(2) > 0.0 { steps(2) } else { steps(1) }
+    chart.lines.iter().map(&mut form).collect()
 }
 
-/// The chart with single values as level lines across it.
-fn levelled(chart: &Curves) -> Curves {
-    let last = last_step(chart);
-    let mut chart = chart.clone();
-    let curves = chart.lines.iter().any(|line| line.points.len() > 1);
-    for line in &mut chart.lines {
-        if let ([(_, mean, low, high)], true) = (line.points.as_slice(), curves) {
-            line.points = vec![(0.0, *mean, *low, *high), (last, *mean, *low, *high)];
+/// The steps between which the axis lies: those of the curves, if there are any; from 0, or from 1 for ranks,
+/// and where there are only few points close around them.
+fn span(chart: &Curves) -> (f64, f64) {
+    let steps = |least: usize| {
+        let lines = chart.lines.iter().filter(move |line| line.points.len() >= least);
+        let ends = lines.flat_map(|line| &line.points).map(|p| p.0);
+        ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)))
+    };
+    let (first, last) = if steps(2).1 > 0.0 { steps(2) } else { steps(1) };
+    let last = if last > 0.0 { last } else { 1.0 };
+    let forms = forms(chart);
+    let points = forms.iter().any(|form| matches!(form, Form::Points(_)));
+    match () {
+        () if chart.axis == RANK => (1.0, last),
+        () if points && !forms.contains(&Form::Curve) && first < last => {
+            let air = 0.1 * (last - first);
+            ((first - air).max(0.0), last + air)
         }
+        () => (0.0, last),
     }
-    chart
 }
 
 fn small(colour: RGBColor) -> Type {
@@ -110,7 +160,7 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
     let points = || chart.lines.iter().flat_map(|l| &l.points);
     let low = points().map(|p| p.2).fold(f64::INFINITY, f64::min);
     let high = points().map(|p| p.3).fold(f64::NEG_INFINITY, f64::max);
-    let last = last_step(chart);
+    let (first, last) = span(chart);
     let y = Scale::fitting(low, high, chart.may_be_log);
     let widest = y
         .ticks(5)
@@ -127,11 +177,7 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
         right: f64::from(chart.width) - 16.0 - if label > 0.0 { label + 26.0 } else { 0.0 },
         top: 48.0,
         bottom: f64::from(chart.height) - 40.0,
-        // ranks begin at 1, steps at 0
-        x: Scale::exact(
-            if chart.axis == "rank" { 1.0 } else { 0.0 },
-            if last > 0.0 { last } else { 1.0 },
-        ),
+        x: Scale::exact(first, last),
         y,
     }
 }
@@ -179,8 +225,10 @@ fn axes(frame: &Frame, name: &str, canvas: &Canvas<'_>, theme: &Theme) -> Result
     canvas.text(name, (middle, floor + 33.0), Anchor::Middle, type_)
 }
 
-fn bands(
+/// Smallest to largest seed.
+fn spread(
     line: &Line,
+    form: Form,
     frame: &Frame,
     canvas: &Canvas<'_>,
     theme: &Theme,
@@ -188,31 +236,51 @@ fn bands(
     if line.stroke == Stroke::Background {
         return Ok(());
     }
-    let spans: Vec<_> =
-        line.points.iter().map(|p| (frame.x(p.0), frame.y(p.2), frame.y(p.3))).collect();
-    canvas.band(&spans, line.stroke.colour(theme).mix(0.13))
+    let places = frame.places(line, form);
+    let colour = line.stroke.colour(theme);
+    if let Form::Points(_) = form {
+        return places.iter().try_for_each(|(x, _, low, high)| {
+            canvas.line(&[(*x, *low), (*x, *high)], 1.6, mixed(colour, theme.paper), &[])
+        });
+    }
+    let spans: Vec<_> = places.iter().map(|(x, _, low, high)| (*x, *low, *high)).collect();
+    canvas.band(&spans, colour.mix(0.13))
+}
+
+/// Half a colour, half paper.
+fn mixed(one: RGBColor, other: RGBColor) -> RGBColor {
+    RGBColor(
+        u8::midpoint(one.0, other.0),
+        u8::midpoint(one.1, other.1),
+        u8::midpoint(one.2, other.2),
+    )
 }
 
 fn strokes(
     line: &Line,
+    form: Form,
     frame: &Frame,
     canvas: &Canvas<'_>,
     theme: &Theme,
 ) -> Result<(), FigureError> {
-    let points: Vec<_> = line.points.iter().map(|p| (frame.x(p.0), frame.y(p.1))).collect();
+    let points: Vec<_> = frame.places(line, form).iter().map(|(x, y, ..)| (*x, *y)).collect();
     let colour = line.stroke.colour(theme);
     canvas.line(&points, line.stroke.width(), colour, line.stroke.dash())?;
-    match points.last() {
-        Some(end) if line.stroke != Stroke::Background => {
-            canvas.marker(*end, 3.2, colour, line.stroke.marker())
-        }
-        _ => Ok(()),
+    if line.stroke == Stroke::Background {
+        return Ok(());
     }
+    let marked = if let Form::Points(_) = form { points.len() } else { 1 };
+    for at in points.iter().rev().take(marked) {
+        canvas.marker(*at, 3.2, colour, line.stroke.marker())?;
+    }
+    Ok(())
 }
 
-/// Names beside the ends, pushed apart until none overlap, each with a thin lead to its line.
+/// Names beside the ends, pushed apart until none overlap, each with a thin lead to its line. Curves by rank
+/// all end near 100 %: their names stand in the order in which they begin.
 fn names(
     chart: &Curves,
+    forms: &[Form],
     frame: &Frame,
     canvas: &Canvas<'_>,
     theme: &Theme,
@@ -220,11 +288,21 @@ fn names(
     let mut ends: Vec<(f64, f64, &Line)> = chart
         .lines
         .iter()
-        .filter(|l| l.stroke != Stroke::Background)
-        .filter_map(|l| l.points.last().map(|p| (frame.x(p.0), frame.y(p.1), l)))
+        .zip(forms)
+        .filter(|(line, _)| line.stroke != Stroke::Background)
+        .filter_map(|(line, form)| {
+            frame.places(line, *form).last().map(|(x, y, ..)| (*x, *y, line))
+        })
         .collect();
-    ends.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let wanted: Vec<f64> = ends.iter().map(|e| e.1).collect();
+    let by_rank = chart.axis == RANK;
+    let begins = |line: &Line| line.points.first().map_or(f64::NAN, |p| frame.y(p.1));
+    let order = |end: &(f64, f64, &Line)| if by_rank { begins(end.2) } else { end.1 };
+    ends.sort_by(|a, b| order(a).total_cmp(&order(b)));
+    let wanted: Vec<f64> = if by_rank {
+        (0..ends.len()).map(|place| frame.top + 15.0 * place as f64).collect()
+    } else {
+        ends.iter().map(|e| e.1).collect()
+    };
     let places = apart(&wanted, 15.0, frame.top - 6.0, frame.bottom + 6.0);
     let room = f64::from(chart.width) - frame.right - 34.0;
     for ((x, y, line), place) in ends.into_iter().zip(places) {
@@ -235,7 +313,9 @@ fn names(
         let style = Type { bold, ..small(theme.ink) };
         let text = canvas.fitted(&line.label, room, style);
         canvas.of_arm(&line.label, || {
-            canvas.line(&lead, 0.8, theme.faint, &[])?;
+            if !by_rank {
+                canvas.line(&lead, 0.8, theme.faint, &[])?;
+            }
             canvas.marker((start + 16.0, place), 3.0, colour, line.stroke.marker())?;
             canvas.text(&text, (start + 23.0, place + 3.8), Anchor::Left, style)
         })?;
@@ -265,9 +345,8 @@ mod tests {
             width: 320,
             height: 200,
         };
-        let shown = levelled(&chart);
-        assert_eq!(last_step(&shown), 400.0);
-        assert_eq!(shown.lines[1].points, [(0.0, 3.0, 2.5, 3.5), (400.0, 3.0, 2.5, 3.5)]);
+        assert_eq!(forms(&chart), [Form::Points(0.0), Form::Level]);
+        assert_eq!(span(&chart), (180.0, 420.0));
     }
 
     #[test]

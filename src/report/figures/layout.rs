@@ -31,6 +31,13 @@ impl Rect {
         }
     }
 
+    /// Where a line from a point to this place ends, if the place is too far from it to need none.
+    #[must_use]
+    pub fn lead(&self, (x, y): (f64, f64)) -> Option<(f64, f64)> {
+        let end = (x.clamp(self.left, self.right), y.clamp(self.top, self.bottom));
+        ((end.0 - x).hypot(end.1 - y) > FAR[1]).then_some(end)
+    }
+
     fn meets(&self, other: &Self) -> bool {
         self.left < other.right
             && other.left < self.right
@@ -76,14 +83,26 @@ pub fn apart(wanted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
 
 /// Between a point and its name.
 const AIR: f64 = 2.0;
+/// How much farther off a name may stand where there is no room beside its point.
+const FAR: [f64; 7] = [0.0, 12.0, 24.0, 40.0, 60.0, 85.0, 115.0];
 
-/// Places for names (width, height) beside their points: the first of right, left, above, below and the
-/// corners that lies within the frame and meets neither a point nor a name before it. `None` where none
-/// does. Earlier names choose first; `lines` are kept free as well.
+/// A name that looks for a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Name {
+    /// Width and height.
+    pub size: (f64, f64),
+    /// Whether it may stand farther off, with a line to its point, rather than nowhere.
+    pub insists: bool,
+}
+
+/// Places for names beside their points: the first of right, left, above, below and the corners, for those
+/// that insist then farther off, that lies within the frame and meets neither a point nor a name before it;
+/// the line to a name far off crosses no name either. `None` where there is none. Earlier names choose
+/// first; `lines` are kept free as well.
 #[must_use]
 pub fn beside(
     points: &[(f64, f64)],
-    names: &[(f64, f64)],
+    names: &[Name],
     reach: f64,
     frame: Rect,
     lines: &[Rect],
@@ -93,15 +112,31 @@ pub fn beside(
     points
         .iter()
         .zip(names)
-        .map(|(at, size)| {
+        .map(|(at, name)| {
             let free = |place: &Rect| {
-                place.within(&frame) && !taken.iter().any(|other| place.meets(other))
+                place.within(&frame)
+                    && !taken.iter().any(|other| place.meets(other))
+                    && place.lead(*at).is_none_or(|end| clear(*at, end, reach, &taken))
             };
-            let place = candidates(*at, *size, reach + AIR).into_iter().find(free);
+            let near = |far: f64| candidates(*at, name.size, reach + AIR + far);
+            let rings = if name.insists { FAR.len() } else { 1 };
+            let place = FAR.into_iter().take(rings).flat_map(near).find(free);
             taken.extend(place);
             place
         })
         .collect()
+}
+
+/// Whether a line from a point to its name keeps off all that is taken, but around the point itself.
+fn clear(from: (f64, f64), to: (f64, f64), reach: f64, taken: &[Rect]) -> bool {
+    let steps = 12;
+    (1..steps).all(|step| {
+        let share = f64::from(step) / f64::from(steps);
+        let at = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
+        let own = Rect::around(from, 2.0 * reach);
+        let spot = Rect::around(at, 0.5);
+        spot.meets(&own) || !taken.iter().any(|other| spot.meets(other))
+    })
 }
 
 fn candidates((x, y): (f64, f64), (width, height): (f64, f64), gap: f64) -> [Rect; 8] {
@@ -125,6 +160,10 @@ fn candidates((x, y): (f64, f64), (width, height): (f64, f64), gap: f64) -> [Rec
 mod tests {
     use super::*;
 
+    fn name(width: f64, insists: bool) -> Name {
+        Name { size: (width, 12.0), insists }
+    }
+
     #[test]
     fn names_never_overlap() {
         let places = apart(&[10.0, 10.0, 11.0, 99.0, 100.0], 15.0, 0.0, 100.0);
@@ -137,8 +176,29 @@ mod tests {
         let frame = Rect { left: 0.0, top: 0.0, right: 100.0, bottom: 100.0 };
         let at = (90.0, 40.0);
         let lines = [Rect::along((0.0, 40.0), at, 1.0), Rect::along(at, (90.0, 100.0), 1.0)];
-        let place = beside(&[at], &[(50.0, 12.0)], 5.0, frame, &lines)[0];
+        let place = beside(&[at], &[name(50.0, false)], 5.0, frame, &lines)[0];
         assert_eq!(place, Some(Rect { left: 35.0, top: 23.0, right: 85.0, bottom: 35.0 }));
+    }
+
+    #[test]
+    fn a_name_without_room_beside_its_point_stands_off_with_a_line() {
+        let frame = Rect { left: 0.0, top: 0.0, right: 300.0, bottom: 200.0 };
+        let points = [(150.0, 100.0), (150.0, 106.0), (156.0, 100.0), (144.0, 97.0)];
+        let placed = |insists| {
+            let places = beside(&points, &[name(80.0, insists); 4], 4.0, frame, &[]);
+            places.into_iter().flatten().collect::<Vec<Rect>>()
+        };
+        assert!(placed(false).len() < 4);
+        let places = placed(true);
+        assert_eq!(places.len(), 4);
+        let leads: Vec<_> =
+            points.iter().zip(&places).filter_map(|(at, place)| place.lead(*at)).collect();
+        assert!(!leads.is_empty());
+        assert_eq!(
+            Rect::around((0.0, 0.0), 3.0).lead((5.0, 0.0)),
+            None,
+            "as near as a name can be"
+        );
     }
 
     #[test]
@@ -148,7 +208,7 @@ mod tests {
             .map(|k| (f64::from(k % 7) * 45.0 + 5.0, f64::from(k / 7) * 33.0 + 5.0))
             .chain([(150.0, 100.0); 3])
             .collect();
-        let places = beside(&points, &vec![(80.0, 12.0); points.len()], 4.0, frame, &[]);
+        let places = beside(&points, &vec![name(80.0, false); points.len()], 4.0, frame, &[]);
         let found: Vec<Rect> = places.iter().copied().flatten().collect();
         assert!((10..points.len()).contains(&found.len()), "{}", found.len());
         for (k, place) in found.iter().enumerate() {

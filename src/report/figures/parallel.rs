@@ -45,6 +45,8 @@ pub struct Parallel {
 
 /// Distance of axes that lie across, CSS pixels.
 const ROW: f64 = 62.0;
+/// Height of a name below axes that lie across.
+const NAME: f64 = 18.0;
 /// Least distance of labels along an upright axis.
 const LABEL: f64 = 13.0;
 /// Lines up to which they are drawn at full width.
@@ -71,7 +73,7 @@ impl Frame {
         let axes = chart.axes.len();
         if width < 600.0 {
             let (left, right) = (16.0, width - 16.0);
-            let bottom = height - 26.0;
+            let bottom = height - 26.0 - below(chart);
             return Self { across: true, left, right, top: 66.0, bottom, width, axes };
         }
         let names = chart.lines.iter().filter_map(|line| line.name.as_deref());
@@ -112,7 +114,12 @@ fn widest(ticks: &[(f64, String)], canvas: &Canvas<'_>, theme: &Theme) -> f64 {
 #[must_use]
 pub fn height(chart: &Parallel, width: u32) -> u32 {
     let rows = chart.axes.len().max(2) as f64 - 1.0;
-    if width < 600 { (66.0 + 26.0 + ROW * rows) as u32 } else { 440 }
+    if width < 600 { (66.0 + 26.0 + ROW * rows + below(chart)) as u32 } else { 440 }
+}
+
+/// Room for names below axes that lie across.
+fn below(chart: &Parallel) -> f64 {
+    NAME * chart.lines.iter().filter(|line| line.name.is_some()).count() as f64
 }
 
 /// Draws it.
@@ -137,11 +144,13 @@ pub fn draw(chart: &Parallel, theme: &Theme, width: u32) -> Result<Picture, Figu
             };
             canvas.line(&points, width, colour, &[])?;
         }
-        titles(chart, &frame, canvas, theme)?;
-        for axis in 0..chart.axes.len() {
-            labels(chart, axis, &frame, canvas, theme)?;
+        if frame.across {
+            names_below(chart, &frame, canvas, theme)?;
+        } else {
+            names(chart, &frame, canvas, theme)?;
         }
-        if frame.across { Ok(()) } else { names(chart, &frame, canvas, theme) }
+        titles(chart, &frame, canvas, theme)?;
+        (0..chart.axes.len()).try_for_each(|axis| labels(chart, axis, &frame, canvas, theme))
     })
 }
 
@@ -253,6 +262,50 @@ fn names(
         let style = Type { bold: line.is_baseline, ..small(theme.ink) };
         let text = canvas.fitted(line.name.as_deref().unwrap_or_default(), room, style);
         canvas.text(&text, (start + 17.0, place + 3.8), Anchor::Left, style)?;
+    }
+    Ok(())
+}
+
+/// As [`names`] where axes lie across: a row each below the last axis. A line that goes down to a lower row
+/// crosses no name above it where there is a way.
+fn names_below(
+    chart: &Parallel,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    let axis = chart.axes.len().saturating_sub(1);
+    let end = |line: &Line| frame.at(axis, line.at.last().copied().unwrap_or(0.5)).0;
+    let style = |line: &Line| Type { bold: line.is_baseline, ..small(theme.ink) };
+    let text = |line: &Line| {
+        canvas.fitted(line.name.as_deref().unwrap_or_default(), frame.right * 0.6, style(line))
+    };
+    // where a name stands beside the end of its line: after it, before it
+    let sides = |line: &Line| {
+        let (x, width) = (end(line), canvas.width_of(&text(line), style(line)));
+        let within = |left: &f64| *left >= 4.0 && left + width <= frame.width - 4.0;
+        let spans = [x + 14.0, x - 14.0 - width].into_iter().filter(within);
+        spans.map(move |left| (left, left + width)).collect::<Vec<_>>()
+    };
+    let mut waiting: Vec<&Line> = chart.lines.iter().filter(|line| line.name.is_some()).collect();
+    let mut row = 0.0;
+    while !waiting.is_empty() {
+        let clear = |at: usize, span: (f64, f64)| {
+            let crosses = |x: f64| x > span.0 - 3.0 && x < span.1 + 3.0;
+            !waiting.iter().enumerate().any(|(k, other)| k != at && crosses(end(other)))
+        };
+        let all = || {
+            waiting.iter().enumerate().flat_map(|(k, l)| sides(l).into_iter().map(move |s| (k, s)))
+        };
+        let chosen = all().find(|(k, span)| clear(*k, *span)).or_else(|| all().next());
+        let Some((at, (left, _))) = chosen else { break };
+        let line = waiting.remove(at);
+        let colour = if line.is_baseline { theme.ink } else { shaded(theme, line.shade) };
+        let (x, y) = (end(line), frame.bottom + 26.0 + NAME * (row + 0.6));
+        let turn = if left > x { x + 10.0 } else { x - 10.0 };
+        canvas.line(&[(x, frame.bottom + 4.0), (x, y), (turn, y)], 1.0, colour, &[])?;
+        plate((left, y + 3.8), &text(line), style(line), canvas, theme)?;
+        row += 1.0;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use plotters::style::Color;
 
 use super::axis::Scale;
 use super::canvas::{Anchor, Canvas, FigureError, Marker, Picture, Type, render};
-use super::layout::{Rect, beside};
+use super::layout::{Name, Rect, beside};
 use super::response::{heading, small};
 use super::theme::Theme;
 
@@ -15,6 +15,8 @@ pub struct Spot {
     pub label: String,
     /// Value across and upwards, in shown units.
     pub at: (f64, f64),
+    /// Lines either way, across and upwards; 0 for none.
+    pub spread: (f64, f64),
     /// Whether no other beats it in both.
     pub in_front: bool,
     /// Whether the others are compared with it.
@@ -66,11 +68,11 @@ pub fn draw(
         heading(&chart.title, &chart.subtitle, f64::from(width), canvas, theme)?;
         let frame = frame(chart, canvas, theme, (f64::from(width), f64::from(height)));
         axes(chart, &frame, canvas, theme)?;
-        canvas.line(&stairs(chart, &frame), 1.4, theme.better, &[])?;
-        for spot in chart.spots.iter().rev() {
-            mark(spot, frame.at(spot.at), canvas, theme)?;
+        for spot in &chart.spots {
+            cross(spot, &frame, canvas, theme)?;
         }
-        names(chart, &frame, canvas, theme)
+        canvas.line(&stairs(chart, &frame), 1.4, theme.better, &[])?;
+        names_and_marks(chart, &frame, canvas, theme)
     })
 }
 
@@ -80,23 +82,24 @@ fn frame(
     theme: &Theme,
     (width, height): (f64, f64),
 ) -> Frame {
-    let scale = |values: &dyn Fn(&Spot) -> f64| {
+    let scale = |values: &dyn Fn(&Spot) -> (f64, f64)| {
         let (low, high) = chart
             .spots
             .iter()
             .map(values)
+            .flat_map(|(value, spread)| [value - spread, value + spread])
             .filter(|v| v.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         Scale::linear(low, high)
     };
-    let y = scale(&|spot| spot.at.1);
+    let y = scale(&|spot| (spot.at.1, spot.spread.1));
     let widest = y
         .ticks(5)
         .iter()
         .map(|(_, label)| canvas.width_of(label, small(theme.soft)))
         .fold(0.0, f64::max);
     let area = Rect { left: 20.0 + widest, top: 46.0, right: width - 16.0, bottom: height - 44.0 };
-    Frame { area, x: scale(&|spot| spot.at.0), y }
+    Frame { area, x: scale(&|spot| (spot.at.0, spot.spread.0)), y }
 }
 
 fn axes(
@@ -150,6 +153,22 @@ fn stairs(chart: &Scatter, frame: &Frame) -> Vec<(f64, f64)> {
     line
 }
 
+/// How sure a point is: faint, so that forty of them stay a background.
+fn cross(
+    spot: &Spot,
+    frame: &Frame,
+    canvas: &Canvas<'_>,
+    theme: &Theme,
+) -> Result<(), FigureError> {
+    let ((x, y), (across, up)) = (spot.at, spot.spread);
+    for ends in [[(x - across, y), (x + across, y)], [(x, y - up), (x, y + up)]] {
+        if ends[0] != ends[1] {
+            canvas.line(&ends.map(|end| frame.at(end)), 1.0, theme.faint, &[])?;
+        }
+    }
+    Ok(())
+}
+
 fn mark(
     spot: &Spot,
     at: (f64, f64),
@@ -168,8 +187,8 @@ fn mark(
     if spot.in_front { Ok(()) } else { canvas.marker(at, DOT - 1.6, theme.paper, shape) }
 }
 
-/// Names where they find room: the front first.
-fn names(
+/// Points, and names where they find room, the front first; a name that stands off has a line to its point.
+fn names_and_marks(
     chart: &Scatter,
     frame: &Frame,
     canvas: &Canvas<'_>,
@@ -183,11 +202,14 @@ fn names(
     let points: Vec<(f64, f64)> = chart.spots.iter().map(|spot| frame.at(spot.at)).collect();
     let texts: Vec<String> =
         chart.spots.iter().map(|spot| canvas.fitted(&spot.label, room, style(spot))).collect();
-    let sizes: Vec<(f64, f64)> = chart
+    let wanted: Vec<Name> = chart
         .spots
         .iter()
         .zip(&texts)
-        .map(|(spot, text)| (canvas.width_of(text, style(spot)), 13.0))
+        .map(|(spot, text)| Name {
+            size: (canvas.width_of(text, style(spot)), 13.0),
+            insists: spot.in_front || spot.is_baseline,
+        })
         .collect();
     let outer = Rect {
         left: frame.area.left + 2.0,
@@ -197,7 +219,15 @@ fn names(
     };
     let stairs = stairs(chart, frame);
     let lines: Vec<Rect> = stairs.windows(2).map(|l| Rect::along(l[0], l[1], 1.0)).collect();
-    let places = beside(&points, &sizes, DOT + 1.0, outer, &lines);
+    let places = beside(&points, &wanted, DOT + 1.0, outer, &lines);
+    for (at, place) in points.iter().zip(&places) {
+        if let Some(end) = place.and_then(|place| place.lead(*at)) {
+            canvas.line(&[*at, end], 0.8, theme.soft, &[])?;
+        }
+    }
+    for spot in chart.spots.iter().rev() {
+        mark(spot, frame.at(spot.at), canvas, theme)?;
+    }
     for ((spot, text), place) in chart.spots.iter().zip(&texts).zip(places) {
         let Some(place) = place else { continue };
         let halo = theme.paper.mix(0.75);
@@ -217,6 +247,7 @@ mod tests {
         let spot = |at: &(f64, f64)| Spot {
             label: "an_arm_with_a_long_name".into(),
             at: *at,
+            spread: (0.3, f64::NAN),
             in_front: true,
             is_baseline: false,
         };

@@ -313,7 +313,7 @@ pub fn cmc(data: &StudyData, strokes: &[Stroke]) -> Result<Option<Figure>, Repor
     let chart = |width, height| Curves {
         title: "Cumulative match".to_owned(),
         subtitle: "%, higher is better".to_owned(),
-        axis: "rank",
+        axis: curves::RANK,
         may_be_log: false,
         lines: lines.clone(),
         named: width == WIDE,

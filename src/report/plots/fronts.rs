@@ -21,11 +21,15 @@ fn figure(data: &StudyData, several: &Several, other: usize) -> Result<Figure, R
         .points
         .iter()
         .zip(&front)
-        .filter_map(|((place, values), inside)| {
-            let arm = &data.arms[*place];
+        .filter_map(|(point, inside)| {
+            let arm = &data.arms[point.place];
+            let error = |k: usize, measure: &Measure| {
+                point.errors[k].map_or(0.0, |error| error * measure.scale)
+            };
             Some(Spot {
                 label: arm.name.clone(),
-                at: (values[other]? * across.scale, values[0]? * primary.scale),
+                at: (point.means[other]? * across.scale, point.means[0]? * primary.scale),
+                spread: (error(other, across), error(0, primary)),
                 in_front: *inside,
                 is_baseline: arm.name == data.study.baseline,
             })
@@ -94,6 +98,7 @@ mod tests {
         let spot = |label: &str, x: f64| Spot {
             label: label.into(),
             at: (x, 1.0),
+            spread: (0.0, 0.0),
             in_front: true,
             is_baseline: label == "b",
         };

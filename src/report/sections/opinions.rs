@@ -108,10 +108,10 @@ pub fn front(report: &Report) -> Markup {
         }
         p.note {
             "Filled: no other arm is at least as good in both and better in one; hollow: another arm is. The line bounds what "
-            "the filled ones beat. Diamond: the baseline. A name that would cover another is left to the table of arms."
+            "the filled ones beat. Diamond: the baseline. Crosses reach one standard error of the mean either way. A name that would cover another is left to the table of arms."
         }
         p.note {
-            "Means over finished runs alone, so arms that lie close may change places with other seeds; which differences are real, the verdicts say."
+            "Fronts are of means over finished runs, so arms that lie close may change places with other seeds; which differences are real, the verdicts say."
             @if !front.left_out.is_empty() {
                 " Without a value in some of these metrics: "
                 @for (place, name) in front.left_out.iter().enumerate() {

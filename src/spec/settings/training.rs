@@ -145,8 +145,8 @@ pub struct Train {
     /// Kernels that give the same bits every time, where there are such; on a GPU some are slower, and
     /// those without are used with a warning.
     pub deterministic: bool,
-    /// On a GPU, record the kernels of a step once and start them in one call (CUDA graphs). Cannot change
-    /// results.
+    /// On a GPU, record the kernels of a step once and start them in one call (CUDA graphs); not with
+    /// `structure.input: edges`, which the host finds. Cannot change results.
     pub graphs: bool,
     /// Steps between two lines of metrics. Cannot change results.
     #[schemars(range(min = 1))]

@@ -31,7 +31,11 @@ pub enum CheckpointError {
         source: std::io::Error,
     },
     /// The checksum does not match or the record is unreadable.
-    #[error("checkpoint `{path}` is damaged: {reason}", path = path.display())]
+    #[error(
+        "checkpoint `{path}` is damaged: {reason}\n  \
+         hint: `dgnet doctor --stages` lists what is damaged here and what to do; get a file from elsewhere anew",
+        path = path.display()
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -79,7 +79,8 @@ pub fn archive(args: &ArchiveArgs, runs: &Path) -> anyhow::Result<u8> {
 /// Whose folder a mark goes to.
 enum Owner {
     Study(String),
-    Run(RunDir),
+    /// And the cells that it is of, in all studies.
+    Run(RunDir, Vec<String>),
 }
 
 fn change(
@@ -90,7 +91,7 @@ fn change(
     let owner = owner(runs, name)?;
     let folder: PathBuf = match &owner {
         Owner::Study(study) => study_dir::folder(runs, study)?,
-        Owner::Run(run) => run.path().to_owned(),
+        Owner::Run(run, _) => run.path().to_owned(),
     };
     let mut refused = Ok(());
     let marks = Marks::change(runs, &folder, |marks| {
@@ -105,7 +106,7 @@ fn change(
         Some(mut writer) => {
             match &owner {
                 Owner::Study(study) => writer.study(study)?,
-                Owner::Run(run) => {
+                Owner::Run(run, _) => {
                     writer.tail(run)?;
                 }
             }
@@ -115,7 +116,11 @@ fn change(
             "written to the folder; a sweep is running, so the database follows when it ends or by `dgnet reindex`",
         ),
     }
-    output::data(&format!("{}\n", told(name, &marks)))?;
+    let shared = match &owner {
+        Owner::Run(_, cells) if cells.len() > 1 => format!(" (one run for {})", cells.join(", ")),
+        _ => String::new(),
+    };
+    output::data(&format!("{}{shared}\n", told(name, &marks)))?;
     Ok(DONE)
 }
 
@@ -139,7 +144,8 @@ fn owner(runs: &Path, name: &str) -> anyhow::Result<Owner> {
         return Err(elsewhere(&format!("the run `{name}`"), "folder", run.path()).into());
     }
     run.spec()?; // a folder without one is damaged
-    Ok(Owner::Run(run))
+    let cells = db.cells_of(&uid)?.into_iter();
+    Ok(Owner::Run(run, cells.map(|(study, arm, seed)| format!("{study}/{arm}/{seed}")).collect()))
 }
 
 /// What the database holds and the runs folder does not.

@@ -91,7 +91,7 @@ pub fn remarks(plan: &Plan) -> Vec<String> {
     } else if plan.seeds < needed as usize {
         let comparisons = counted(plan.confirm, "comparison");
         remarks.push(format!(
-            "note: with {} the smallest two-sided p is {p}; Holm over {comparisons} needs {needed} seeds for 5 %, so the report will give effects and intervals, not decisions",
+            "note: with {} the smallest two-sided p is {p}; Holm over {comparisons} needs {needed} seeds for 5 %, so `confirm` cannot be decided: the report will give effects and intervals",
             counted(plan.seeds, "seed"),
         ));
     } else {

@@ -40,6 +40,11 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     if !args.filter.is_empty() {
         drop(db);
         let rows = args.filter.rows(runs, args.study.as_deref(), args.archived)?;
+        if rows.rows.is_empty() {
+            output::talk(
+                "no run matches: `dgnet runs --archived` lists all with their states; mAP and rank-k are shares from 0 to 1",
+            );
+        }
         query::print(&rows, if args.json { Format::Json } else { Format::Table })?;
         return Ok(DONE);
     }

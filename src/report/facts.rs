@@ -138,12 +138,15 @@ pub fn strip(data: &StudyData, primary: &Measure) -> Vec<Fact> {
 /// What is said of the comparisons outside the corrected family, and how many of them chance alone would
 /// decide: an expectation, which holds although all share a baseline.
 fn by_chance(arms: &[Compared]) -> String {
-    let explored = arms.iter().filter(|arm| arm.verdict.is_some() && !arm.in_family).count();
+    let has_interval = |arm: &Compared| arm.pairs.as_ref().is_some_and(|pairs| pairs.t95.is_some());
+    let is_explored =
+        |arm: &&Compared| arm.verdict.is_some() && !arm.in_family && has_interval(arm);
+    let explored = arms.iter().filter(is_explored).count();
     let expected = stats::verdict::ALPHA * explored as f64;
     let told = match explored {
         0 | 1 => String::new(),
         _ => format!(
-            ": were none of the {explored} different, {} of them would be called so on average",
+            ": were none of the {explored} different, at most {} of them would be called worse or better on average",
             number(expected, usize::from(expected < 1.0) + usize::from(expected < 10.0))
         ),
     };

@@ -115,7 +115,12 @@ impl Several {
             .collect();
         let titles: Vec<String> = self.measures.iter().map(Measure::title).collect();
         Front {
-            sentence: sentence(&titles, &arms, self.points.len() - left_out.len()),
+            sentence: sentence(
+                &titles,
+                &arms,
+                self.points.len() - left_out.len(),
+                !left_out.is_empty(),
+            ),
             metrics: self.measures.iter().map(Measure::heading).collect(),
             arms,
             left_out,
@@ -123,7 +128,7 @@ impl Several {
     }
 }
 
-fn sentence(titles: &[String], front: &[String], compared: usize) -> String {
+fn sentence(titles: &[String], front: &[String], compared: usize, left_out: bool) -> String {
     let quoted: Vec<String> = front.iter().map(|name| format!("`{name}`")).collect();
     let both = if titles.len() == 2 { "both" } else { "all" };
     match front {
@@ -133,10 +138,16 @@ fn sentence(titles: &[String], front: &[String], compared: usize) -> String {
             list(titles),
             count(compared, "arm")
         ),
-        _ => format!(
-            "On {}, no arm beats {} in {both}; each of the others is beaten by one of them.",
+        front => format!(
+            "On {}, no arm{} beats {} in {both}; each of the other {} is beaten by one of them.",
             list(titles),
-            list(&quoted)
+            if left_out {
+                format!(" of the {compared} that have a value in each")
+            } else {
+                String::new()
+            },
+            list(&quoted),
+            compared - front.len()
         ),
     }
 }
@@ -164,7 +175,9 @@ mod tests {
         assert_eq!(front.arms, ["low_img", "rgb"]);
         assert_eq!(front.left_out, ["teacher_only"], "a teacher draws nothing");
         assert!(
-            front.sentence.contains("no arm beats `low_img` and `rgb` in all"),
+            front.sentence.contains(
+                "no arm of the 7 that have a value in each beats `low_img` and `rgb` in all; each of the other 5"
+            ),
             "{}",
             front.sentence
         );

@@ -119,8 +119,13 @@ fn an_exploratory_verdict_says_where_the_exact_test_disagrees() {
 fn explored_arms_are_told_with_what_chance_would_decide() {
     let report = build(&study(&ARMS, 3)).unwrap();
     let explored = ARMS.len() - 1 - study(&ARMS, 3).study.confirm.len();
-    let told = format!("were none of the {explored} different");
+    let told = format!(
+        "were none of the {explored} different, at most {:.2} of them would be called worse or better",
+        0.05 * explored as f64
+    );
     assert!(report.conditions.join(" ").contains(&told), "{:?}", report.conditions);
+    let one = build(&study(&ARMS, 1)).unwrap();
+    assert!(!one.conditions.join(" ").contains("different"), "one seed decides nothing");
 }
 
 #[test]

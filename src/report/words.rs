@@ -196,7 +196,11 @@ impl Speaker<'_> {
                         ),
                         _ => String::new(),
                     };
-                    let declared = if arm.in_family { ", declared in advance" } else { "" };
+                    let declared = match rests_on_t(arm, pairs) {
+                        _ if arm.in_family => ", declared in advance",
+                        Some(_) => ", by the t interval alone",
+                        None => "",
+                    };
                     let difference = self.signed(pairs.mean);
                     format!("{} {difference}{interval}{declared}{runs}", self.name(arm))
                 }

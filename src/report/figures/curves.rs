@@ -51,7 +51,7 @@ pub struct Curves {
 enum Form {
     /// Line and band.
     Curve,
-    /// A few points joined by a line, so many pixels beside their steps.
+    /// A few points joined by a line, so many places beside their steps.
     Points(f64),
     /// One value, of something trained elsewhere: level across the chart.
     Level,
@@ -65,15 +65,16 @@ struct Frame {
     bottom: f64,
     x: Scale,
     y: Scale,
+    /// Pixels of a place beside a step.
+    beside: f64,
 }
 
 impl Frame {
     /// Where the points of a line are: across, mean, low, high.
     fn places(&self, line: &Line, form: Form) -> Vec<(f64, f64, f64, f64)> {
         let place = |p: &(f64, f64, f64, f64)| {
-            let x = self.left + self.x.place(p.0) * (self.right - self.left);
-            let shift = if let Form::Points(shift) = form { shift } else { 0.0 };
-            (x + shift, self.y(p.1), self.y(p.2), self.y(p.3))
+            let shift = if let Form::Points(place) = form { place * self.beside } else { 0.0 };
+            (self.x(p.0) + shift, self.y(p.1), self.y(p.2), self.y(p.3))
         };
         let mut places: Vec<_> = line.points.iter().map(place).collect();
         if let (Form::Level, [(_, mean, low, high)]) = (form, places.as_slice()) {
@@ -112,22 +113,42 @@ pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
     })
 }
 
-/// How each line is drawn. An arm of a single value (the teacher, which is trained elsewhere) has no place
-/// on the axis of the others.
+/// How each line is drawn: all as curves, or where none has more than a few values all as points. An arm of a
+/// single value (the teacher, which is trained elsewhere) has no place on the axis of the others.
 fn forms(chart: &Curves) -> Vec<Form> {
-    let curves = chart.lines.iter().any(|line| line.points.len() > 1);
-    let is_few = |line: &&Line| (2..=FEW).contains(&line.points.len());
-    let few = chart.lines.iter().filter(is_few).count();
-    let mut place = 0;
-    let mut form = |line: &Line| match line.points.len() {
-        0 | 1 if curves => Form::Level,
-        2..=FEW => {
-            place += 1;
-            Form::Points(BESIDE * (f64::from(place) - 0.5 - few as f64 / 2.0))
+    let longest = chart.lines.iter().map(|line| line.points.len()).max().unwrap_or(0);
+    let stands_out = |line: &&Line| line.stroke != Stroke::Background && line.points.len() > 1;
+    let middle = chart.lines.iter().filter(stands_out).count() as f64 / 2.0 - 0.5;
+    let mut place = -1.0;
+    let form = |line: &Line| match line.points.len() {
+        0 | 1 if longest > 1 => Form::Level,
+        _ if !(2..=FEW).contains(&longest) => Form::Curve,
+        _ if !stands_out(&line) => Form::Points(0.0),
+        _ => {
+            place += 1.0;
+            Form::Points(place - middle)
         }
-        _ => Form::Curve,
     };
-    chart.lines.iter().map(&mut form).collect()
+    chart.lines.iter().map(form).collect()
+}
+
+/// Pixels between points at the same step: none where no range would cover another, and never so many that
+/// they come near the next step.
+fn beside(chart: &Curves, forms: &[Form], pixels_a_step: f64) -> f64 {
+    let pointed = || {
+        let lines = chart.lines.iter().zip(forms);
+        lines.filter(|(line, form)| {
+            line.stroke != Stroke::Background && matches!(form, Form::Points(_))
+        })
+    };
+    if !pointed().flat_map(|(line, _)| &line.points).any(|p| p.2 < p.3) {
+        return 0.0;
+    }
+    let mut steps: Vec<f64> = pointed().flat_map(|(l, _)| l.points.iter().map(|p| p.0)).collect();
+    steps.sort_by(f64::total_cmp);
+    let gaps = steps.windows(2).map(|pair| pair[1] - pair[0]).filter(|gap| *gap > 0.0);
+    let pitch = pixels_a_step * gaps.fold(f64::INFINITY, f64::min);
+    BESIDE.min(0.3 * pitch / pointed().count() as f64)
 }
 
 /// The steps between which the axis lies: those of the curves, if there are any; from 0, or from 1 for ranks,
@@ -172,9 +193,12 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
         .map(|l| canvas.width_of(&l.label, small(theme.ink)))
         .fold(0.0, f64::max)
         .min(f64::from(chart.width) * 0.24);
+    let left = 12.0 + widest + 8.0;
+    let right = f64::from(chart.width) - 16.0 - if label > 0.0 { label + 26.0 } else { 0.0 };
     Frame {
-        left: 12.0 + widest + 8.0,
-        right: f64::from(chart.width) - 16.0 - if label > 0.0 { label + 26.0 } else { 0.0 },
+        left,
+        right,
+        beside: beside(chart, &forms(chart), (right - left) / (last - first)),
         top: 48.0,
         bottom: f64::from(chart.height) - 40.0,
         x: Scale::exact(first, last),
@@ -347,6 +371,40 @@ mod tests {
         };
         assert_eq!(forms(&chart), [Form::Points(0.0), Form::Level]);
         assert_eq!(span(&chart), (180.0, 420.0));
+    }
+
+    #[test]
+    fn points_stay_beside_their_steps_however_many_arms_there_are() {
+        let of = |stroke, low| Line {
+            label: "a".into(),
+            stroke,
+            points: vec![(400.0, 1.0, low, 1.0), (800.0, 2.0, 2.0, 2.0)],
+        };
+        let mut lines: Vec<Line> = (0..30).map(|_| of(Stroke::Background, 0.5)).collect();
+        lines.extend((0..7).map(|k| of(Stroke::Own(k), 0.5)));
+        let mut chart = Curves {
+            title: "mAP".into(),
+            subtitle: String::new(),
+            axis: "training step",
+            may_be_log: false,
+            lines,
+            named: false,
+            width: 340,
+            height: 236,
+        };
+        let reach = |chart: &Curves| {
+            let pixels = beside(chart, &forms(chart), 0.5);
+            let places = forms(chart).into_iter().map(|form| match form {
+                Form::Points(place) => place.abs() * pixels,
+                _ => f64::NAN,
+            });
+            places.fold(0.0, f64::max)
+        };
+        assert!((1.0..0.3 * 200.0).contains(&reach(&chart)), "{}", reach(&chart));
+        chart.lines.iter_mut().for_each(|line| line.points[0].2 = 1.0);
+        assert_eq!(reach(&chart), 0.0, "without ranges nothing covers anything");
+        chart.lines[0].points = (0..9).map(|k| (f64::from(k), 1.0, 1.0, 1.0)).collect();
+        assert!(forms(&chart).iter().all(|form| *form == Form::Curve), "one form a chart");
     }
 
     #[test]

@@ -121,6 +121,10 @@ pub fn beside(
             let near = |far: f64| candidates(*at, name.size, reach + AIR + far);
             let rings = if name.insists { FAR.len() } else { 1 };
             let place = FAR.into_iter().take(rings).flat_map(near).find(free);
+            let lead = place.and_then(|place| place.lead(*at));
+            taken.extend(
+                lead.iter().flat_map(|end| along(*at, *end)).map(|at| Rect::around(at, 1.0)),
+            );
             taken.extend(place);
             place
         })
@@ -129,14 +133,21 @@ pub fn beside(
 
 /// Whether a line from a point to its name keeps off all that is taken, but around the point itself.
 fn clear(from: (f64, f64), to: (f64, f64), reach: f64, taken: &[Rect]) -> bool {
-    let steps = 12;
-    (1..steps).all(|step| {
-        let share = f64::from(step) / f64::from(steps);
-        let at = (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1));
-        let own = Rect::around(from, 2.0 * reach);
+    let own = Rect::around(from, 2.0 * reach);
+    along(from, to).into_iter().all(|at| {
         let spot = Rect::around(at, 0.5);
         spot.meets(&own) || !taken.iter().any(|other| spot.meets(other))
     })
+}
+
+/// Points along a line, a pixel and a half apart.
+fn along(from: (f64, f64), to: (f64, f64)) -> Vec<(f64, f64)> {
+    let steps = ((to.0 - from.0).hypot(to.1 - from.1) / 1.5).ceil().max(1.0);
+    let at = |step: u32| {
+        let share = f64::from(step) / steps;
+        (from.0 + share * (to.0 - from.0), from.1 + share * (to.1 - from.1))
+    };
+    (1..steps as u32).map(at).collect()
 }
 
 fn candidates((x, y): (f64, f64), (width, height): (f64, f64), gap: f64) -> [Rect; 8] {
@@ -191,9 +202,18 @@ mod tests {
         assert!(placed(false).len() < 4);
         let places = placed(true);
         assert_eq!(places.len(), 4);
-        let leads: Vec<_> =
-            points.iter().zip(&places).filter_map(|(at, place)| place.lead(*at)).collect();
+        let leads: Vec<_> = points
+            .iter()
+            .zip(&places)
+            .filter_map(|(at, place)| Some((*at, place.lead(*at)?)))
+            .collect();
         assert!(!leads.is_empty());
+        for (k, place) in places.iter().enumerate() {
+            assert!(place.within(&frame), "{place:?}");
+            assert!(places[k + 1..].iter().all(|other| !place.meets(other)), "{place:?}");
+            let crossed = leads.iter().flat_map(|(at, end)| along(*at, *end));
+            assert!(crossed.into_iter().all(|at| !Rect::around(at, 0.0).meets(place)), "{place:?}");
+        }
         assert_eq!(
             Rect::around((0.0, 0.0), 3.0).lead((5.0, 0.0)),
             None,

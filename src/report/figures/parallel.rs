@@ -277,8 +277,11 @@ fn names_below(
     let axis = chart.axes.len().saturating_sub(1);
     let end = |line: &Line| frame.at(axis, line.at.last().copied().unwrap_or(0.5)).0;
     let style = |line: &Line| Type { bold: line.is_baseline, ..small(theme.ink) };
+    // a name fits on one side of the end of its line at least
     let text = |line: &Line| {
-        canvas.fitted(line.name.as_deref().unwrap_or_default(), frame.right * 0.6, style(line))
+        let (before, after) = (end(line) - 18.0, frame.width - end(line) - 18.0);
+        let room = before.max(after).min(frame.right * 0.6);
+        canvas.fitted(line.name.as_deref().unwrap_or_default(), room, style(line))
     };
     // where a name stands beside the end of its line: after it, before it
     let sides = |line: &Line| {

@@ -68,10 +68,10 @@ pub fn draw(
         heading(&chart.title, &chart.subtitle, f64::from(width), canvas, theme)?;
         let frame = frame(chart, canvas, theme, (f64::from(width), f64::from(height)));
         axes(chart, &frame, canvas, theme)?;
+        canvas.line(&stairs(chart, &frame), 1.4, theme.better, &[])?;
         for spot in &chart.spots {
             cross(spot, &frame, canvas, theme)?;
         }
-        canvas.line(&stairs(chart, &frame), 1.4, theme.better, &[])?;
         names_and_marks(chart, &frame, canvas, theme)
     })
 }
@@ -87,7 +87,7 @@ fn frame(
             .spots
             .iter()
             .map(values)
-            .flat_map(|(value, spread)| [value - spread, value + spread])
+            .flat_map(|(value, spread)| [value, value - spread, value + spread])
             .filter(|v| v.is_finite())
             .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
         Scale::linear(low, high)
@@ -162,7 +162,8 @@ fn cross(
 ) -> Result<(), FigureError> {
     let ((x, y), (across, up)) = (spot.at, spot.spread);
     for ends in [[(x - across, y), (x + across, y)], [(x, y - up), (x, y + up)]] {
-        if ends[0] != ends[1] {
+        let is_drawn = ends.iter().all(|end| end.0.is_finite() && end.1.is_finite());
+        if is_drawn && ends[0] != ends[1] {
             canvas.line(&ends.map(|end| frame.at(end)), 1.0, theme.faint, &[])?;
         }
     }
@@ -247,7 +248,7 @@ mod tests {
         let spot = |at: &(f64, f64)| Spot {
             label: "an_arm_with_a_long_name".into(),
             at: *at,
-            spread: (0.3, f64::NAN),
+            spread: (0.3, 0.2),
             in_front: true,
             is_baseline: false,
         };
@@ -277,7 +278,10 @@ mod tests {
     fn demanding_points_draw() {
         for at in [vec![], vec![(0.5, 0.5)], vec![(1.0, 2.0); 40], vec![(1e-6, 1e12), (1e6, -1e12)]]
         {
-            draw(&chart(&at, (true, false)), &LIGHT, 360, 300).unwrap();
+            let mut chart = chart(&at, (true, false));
+            draw(&chart, &LIGHT, 360, 300).unwrap();
+            chart.spots.iter_mut().take(1).for_each(|spot| spot.spread = (f64::NAN, f64::INFINITY));
+            draw(&chart, &LIGHT, 360, 300).unwrap();
         }
     }
 }

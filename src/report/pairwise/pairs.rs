@@ -148,7 +148,7 @@ pub fn refusal(Met { sides, pairs }: &Met, measure: &Measure) -> Option<String> 
             )
         } else {
             format!(
-                "{names} have no seed that both have finished\n  hint: `dgnet runs` shows where they stand"
+                "{names} have no seed that both have finished\n  hint: `dgnet runs --archived` shows where they stand; archived ones are left out"
             )
         });
     };

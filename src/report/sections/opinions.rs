@@ -111,7 +111,7 @@ pub fn front(report: &Report) -> Markup {
             "the filled ones beat. Diamond: the baseline. Crosses reach one standard error of the mean either way. A name that would cover another is left to the table of arms."
         }
         p.note {
-            "Fronts are of means over finished runs, so arms that lie close may change places with other seeds; which differences are real, the verdicts say."
+            "Fronts are of means, so arms that lie close may change places with other seeds; which differences are real, the verdicts say."
             @if !front.left_out.is_empty() {
                 " Without a value in some of these metrics: "
                 @for (place, name) in front.left_out.iter().enumerate() {

@@ -139,7 +139,7 @@ fn sentence(titles: &[String], front: &[String], compared: usize, left_out: bool
             count(compared, "arm")
         ),
         front => format!(
-            "On {}, no arm{} beats {} in {both}; each of the other {} is beaten by one of them.",
+            "On {}, no arm{} beats {} in {both}; {} beaten by one of them.",
             list(titles),
             if left_out {
                 format!(" of the {compared} that have a value in each")
@@ -147,7 +147,10 @@ fn sentence(titles: &[String], front: &[String], compared: usize, left_out: bool
                 String::new()
             },
             list(&quoted),
-            compared - front.len()
+            match compared - front.len() {
+                1 => "the other one is".to_owned(),
+                others => format!("each of the other {others} is"),
+            }
         ),
     }
 }

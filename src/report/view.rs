@@ -359,8 +359,7 @@ fn verdict_note(arm: &Compared) -> String {
         let why = if strange { ", the rest on other data" } else { "" };
         format!("{pairs} of {}{why}", count(runs, "pair"))
     });
-    let on_t = arm.pairs.as_ref().and_then(|pairs| rests_on_t(arm, pairs));
-    let on_t = on_t.map(|_| "by the t interval alone".to_owned());
+    let on_t = rests_on_t(arm).map(|_| "by the t interval alone".to_owned());
     [divergence(arm), gaps, more, on_t, unlike].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

@@ -62,7 +62,7 @@ impl Speaker<'_> {
                 self.size_interval(pairs.mean, pairs.t95),
                 self.settings(arm),
                 if self.changed(arm) == 1 { "helps" } else { "help" },
-                second_thoughts(arm, pairs),
+                second_thoughts(arm),
             ),
             Decision::Better => format!(
                 "{lead}is better than {base} by {}{}: {} {}.{}",
@@ -70,7 +70,7 @@ impl Speaker<'_> {
                 self.size_interval(pairs.mean, pairs.t95),
                 self.settings(arm),
                 if self.changed(arm) == 1 { "hurts" } else { "hurt" },
-                second_thoughts(arm, pairs),
+                second_thoughts(arm),
             ),
             Decision::NoDifference => format!(
                 "{lead}makes no difference that matters: {}{}, inside \u{b1}{}.",
@@ -196,7 +196,7 @@ impl Speaker<'_> {
                         ),
                         _ => String::new(),
                     };
-                    let declared = match rests_on_t(arm, pairs) {
+                    let declared = match rests_on_t(arm) {
                         _ if arm.in_family => ", declared in advance",
                         Some(_) => ", by the t interval alone",
                         None => "",
@@ -375,15 +375,15 @@ impl Speaker<'_> {
 
 /// An exploratory verdict rests on the t interval; where the exact test, which assumes no distribution,
 /// has enough pairs to agree and does not, the reader is told.
-fn second_thoughts(arm: &Compared, pairs: &stats::Paired) -> String {
-    let exact = rests_on_t(arm, pairs);
+fn second_thoughts(arm: &Compared) -> String {
     let told = |p| format!(" The exact test alone would not decide it (p = {}).", p_value(p));
-    exact.map_or_else(String::new, told)
+    rests_on_t(arm).map_or_else(String::new, told)
 }
 
 /// The exact p of an exploratory arm that the t interval decides and the exact test could but does not.
 #[must_use]
-pub fn rests_on_t(arm: &Compared, pairs: &stats::Paired) -> Option<f64> {
+pub fn rests_on_t(arm: &Compared) -> Option<f64> {
+    let pairs = arm.pairs.as_ref()?;
     let decided =
         matches!(arm.verdict?.decision, Decision::Worse | Decision::Better) && !arm.in_family;
     let could = pairs.n as u32 >= stats::seeds_for_family(1, stats::verdict::ALPHA);

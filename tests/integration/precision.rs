@@ -1,5 +1,6 @@
 //! Whether training in bfloat16 finds people as well as in float32, by the program's own means.
 
+use dgnet::stats;
 use serde_json::Value;
 
 use crate::support::Place;
@@ -50,19 +51,15 @@ fn bf16_finds_people_as_well_as_float32_within_twice_what_seeds_differ_by() {
     let (wide, narrow) = (of("float32"), of("bf16"));
     eprintln!("mAP in float32 {wide:.3?}, in bf16 {narrow:.3?}");
     assert_eq!((wide.len(), narrow.len()), (4, 4), "every run has a value");
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let spread = |values: &[f64]| {
-        let squares: f64 = values.iter().map(|value| (value - mean(values)).powi(2)).sum();
-        (squares / (values.len() - 1) as f64).sqrt()
-    };
+    let (mean_wide, mean_narrow) = (stats::mean(&wide).unwrap(), stats::mean(&narrow).unwrap());
     // chance is below 0.15 here; a recipe that learns nothing would agree with anything
-    assert!(mean(&wide) > 0.3, "float32 itself finds nobody");
+    assert!(mean_wide > 0.3, "float32 itself finds nobody");
     assert_ne!(wide, narrow, "the setting changes nothing");
     // float32's own: a seed that collapsed in bf16 must not widen what is allowed
-    let noise = spread(&wide);
-    let difference = mean(&narrow) - mean(&wide);
+    let noise = stats::sd(&wide).unwrap();
+    let difference = mean_narrow - mean_wide;
     let worst = narrow.iter().copied().fold(f64::INFINITY, f64::min);
-    assert!(worst > mean(&wide) - 4.0 * noise, "a seed of bf16 found {worst}");
+    assert!(worst > mean_wide - 4.0 * noise, "a seed of bf16 found {worst}");
     assert!(
         difference.abs() < 2.0 * noise,
         "{difference} is more than twice what seeds differ by, {noise}"

@@ -5,7 +5,7 @@ use plotters::style::{Color, RGBColor};
 use super::axis::Scale;
 use super::canvas::{Anchor, Canvas, FigureError, Picture, Type, render};
 use super::layout::apart;
-use super::theme::{Stroke, Theme};
+use super::theme::{Stroke, Theme, between};
 
 /// Axis of curves that begin at 1 and end near 100 %.
 pub const RANK: &str = "rank";
@@ -98,8 +98,8 @@ impl Frame {
 /// What the backend says.
 pub fn draw(chart: &Curves, theme: &Theme) -> Result<Picture, FigureError> {
     render(chart.width, chart.height, theme.paper, |canvas| {
-        let frame = frame(chart, canvas, theme);
         let forms = forms(chart);
+        let frame = frame(chart, &forms, canvas, theme);
         let lines = || chart.lines.iter().zip(forms.iter().copied());
         heading(chart, &frame, canvas, theme)?;
         axes(&frame, chart.axis, canvas, theme)?;
@@ -153,7 +153,7 @@ fn beside(chart: &Curves, forms: &[Form], pixels_a_step: f64) -> f64 {
 
 /// The steps between which the axis lies: those of the curves, if there are any; from 0, or from 1 for ranks,
 /// and where there are only few points close around them.
-fn span(chart: &Curves) -> (f64, f64) {
+fn span(chart: &Curves, forms: &[Form]) -> (f64, f64) {
     let steps = |least: usize| {
         let lines = chart.lines.iter().filter(move |line| line.points.len() >= least);
         let ends = lines.flat_map(|line| &line.points).map(|p| p.0);
@@ -161,7 +161,6 @@ fn span(chart: &Curves) -> (f64, f64) {
     };
     let (first, last) = if steps(2).1 > 0.0 { steps(2) } else { steps(1) };
     let last = if last > 0.0 { last } else { 1.0 };
-    let forms = forms(chart);
     let points = forms.iter().any(|form| matches!(form, Form::Points(_)));
     match () {
         () if chart.axis == RANK => (1.0, last),
@@ -177,11 +176,11 @@ fn small(colour: RGBColor) -> Type {
     Type { size: 11.0, bold: false, colour }
 }
 
-fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
+fn frame(chart: &Curves, forms: &[Form], canvas: &Canvas<'_>, theme: &Theme) -> Frame {
     let points = || chart.lines.iter().flat_map(|l| &l.points);
     let low = points().map(|p| p.2).fold(f64::INFINITY, f64::min);
     let high = points().map(|p| p.3).fold(f64::NEG_INFINITY, f64::max);
-    let (first, last) = span(chart);
+    let (first, last) = span(chart, forms);
     let y = Scale::fitting(low, high, chart.may_be_log);
     let widest = y
         .ticks(5)
@@ -198,7 +197,7 @@ fn frame(chart: &Curves, canvas: &Canvas<'_>, theme: &Theme) -> Frame {
     Frame {
         left,
         right,
-        beside: beside(chart, &forms(chart), (right - left) / (last - first)),
+        beside: beside(chart, forms, (right - left) / (last - first)),
         top: 48.0,
         bottom: f64::from(chart.height) - 40.0,
         x: Scale::exact(first, last),
@@ -264,20 +263,11 @@ fn spread(
     let colour = line.stroke.colour(theme);
     if let Form::Points(_) = form {
         return places.iter().try_for_each(|(x, _, low, high)| {
-            canvas.line(&[(*x, *low), (*x, *high)], 1.6, mixed(colour, theme.paper), &[])
+            canvas.line(&[(*x, *low), (*x, *high)], 1.6, between(colour, theme.paper, 0.5), &[])
         });
     }
     let spans: Vec<_> = places.iter().map(|(x, _, low, high)| (*x, *low, *high)).collect();
     canvas.band(&spans, colour.mix(0.13))
-}
-
-/// Half a colour, half paper.
-fn mixed(one: RGBColor, other: RGBColor) -> RGBColor {
-    RGBColor(
-        u8::midpoint(one.0, other.0),
-        u8::midpoint(one.1, other.1),
-        u8::midpoint(one.2, other.2),
-    )
 }
 
 fn strokes(
@@ -370,7 +360,7 @@ mod tests {
             height: 200,
         };
         assert_eq!(forms(&chart), [Form::Points(0.0), Form::Level]);
-        assert_eq!(span(&chart), (180.0, 420.0));
+        assert_eq!(span(&chart, &forms(&chart)), (180.0, 420.0));
     }
 
     #[test]

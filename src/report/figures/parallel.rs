@@ -6,7 +6,7 @@ use plotters::style::{Color, RGBColor};
 use super::canvas::{Anchor, Canvas, FigureError, Picture, Type, render};
 use super::layout::apart;
 use super::response::{heading, small};
-use super::theme::Theme;
+use super::theme::{Theme, between};
 
 /// An axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,11 +156,7 @@ pub fn draw(chart: &Parallel, theme: &Theme, width: u32) -> Result<Picture, Figu
 
 /// From the faintest ink to that of what is better.
 fn shaded(theme: &Theme, shade: f64) -> RGBColor {
-    let shade = shade.clamp(0.0, 1.0);
-    let mix =
-        |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * shade) as u8;
-    let (from, to) = (theme.faint, theme.better);
-    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+    between(theme.faint, theme.better, shade.clamp(0.0, 1.0))
 }
 
 /// Titles of the axes; where neighbours would touch, every other one stands higher and has twice the

@@ -119,6 +119,14 @@ pub enum Stroke {
     Background,
 }
 
+/// A colour between two, from the first at 0 to the second at 1.
+#[must_use]
+pub fn between(from: RGBColor, to: RGBColor, share: f64) -> RGBColor {
+    let mix =
+        |from: u8, to: u8| (f64::from(from) + (f64::from(to) - f64::from(from)) * share) as u8;
+    RGBColor(mix(from.0, to.0), mix(from.1, to.1), mix(from.2, to.2))
+}
+
 /// Dash patterns, one per colour.
 pub const DASHES: [Dash; 7] = [
     &[7.0, 2.5],

@@ -4,6 +4,7 @@
 use super::pixels::{self, Rgb8};
 use super::rng::Rng;
 use crate::spec::settings::Augment;
+use dgnet_loops::pixels::pick;
 
 /// Rectangles that are tried before a photo is left whole.
 const ERASING_TRIES: u32 = 100;
@@ -33,9 +34,7 @@ pub fn augment(picture: &Rgb8, settings: &Augment, rng: &mut Rng) -> Vec<f32> {
     for (row, planes) in pixels::rows(&mut values, height, width).enumerate() {
         let start = source(row, top, height) * width * 3;
         let (photo, _) = data[start..start + width * 3].as_chunks::<3>();
-        for (pixel, column) in shifted.iter_mut().zip(&columns) {
-            *pixel = photo[*column];
-        }
+        pick(photo, &columns, &mut shifted);
         pixels::normalise_row(&shifted, planes);
     }
     values

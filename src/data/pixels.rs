@@ -11,6 +11,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat, ImageReader, Limits};
 
 use super::DataError;
+use dgnet_loops::pixels as loops;
 
 /// Mean of the channels over `ImageNet`, on pixels in [0, 1].
 pub const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -201,19 +202,13 @@ pub(super) fn rows(
 ///
 /// # Shapes
 /// `pixels` and each plane's row: equally many.
-pub(super) fn normalise_row(pixels: &[[u8; 3]], [red, green, blue]: [&mut [f32]; 3]) {
-    // one pass a plane: the build for tests and studies, lightly optimised, makes plain loops of these
-    for (channel, plane) in [red, green, blue].into_iter().enumerate() {
-        let levels = &levels()[channel];
-        for (value, pixel) in plane.iter_mut().zip(pixels) {
-            *value = levels[usize::from(pixel[channel])];
-        }
-    }
+pub(super) fn normalise_row(pixels: &[[u8; 3]], planes: [&mut [f32]; 3]) {
+    loops::spread(pixels, levels(), planes);
 }
 
 /// The normalised value of each of the 256 levels of each channel.
-fn levels() -> &'static [[f32; 256]; 3] {
-    static LEVELS: LazyLock<[[f32; 256]; 3]> = LazyLock::new(|| {
+fn levels() -> &'static loops::Levels {
+    static LEVELS: LazyLock<loops::Levels> = LazyLock::new(|| {
         std::array::from_fn(|channel| {
             std::array::from_fn(|level| (level as f32 / 255.0 - MEAN[channel]) / STD[channel])
         })

@@ -1,63 +1,70 @@
-//! Where a query's true matches stand in the ranked gallery, found without ranking it: photos are counted in
-//! narrow bins of their rough scores. Rough scores settle nearly all of them; a photo in a bin that a match
-//! may lie in is looked at alone, and scored exactly if its rough score may be that of a match, so the
-//! result is that of sorting the exact scores.
+//! Where a query's true matches stand in the ranked gallery, found without ranking it: only photos that may stand
+//! before the worst match are looked at, and counted in narrow bins of their rough scores. Rough scores settle
+//! nearly all of them; a photo in a bin that a match may lie in is looked at alone, and scored exactly if its rough
+//! score may be that of a match, so the result is that of sorting the exact scores.
 
-use super::ranking::{Label, is_junk, is_match};
+use dgnet_loops::scores::{Bins, not_below};
+
+use super::ranking::{Gallery, Label};
 
 /// A query's scores with the gallery.
-pub struct Row<'a, T> {
+pub struct Row<'a> {
     /// A score for every photo that is at most `margin` off; one that is not finite says nothing.
-    pub rough: &'a [T],
+    pub rough: &'a [f32],
     /// How far a rough score may be from the exact one. Not a number: any distance.
     pub margin: f64,
-    /// The exact score of a photo.
-    pub exact: &'a dyn Fn(usize) -> f64,
+    /// The exact scores of photos.
+    pub exact: &'a dyn Fn(&[u32]) -> Vec<f64>,
 }
 
-/// A rough score, in either precision.
-pub trait Rough: Copy + Into<f64> {}
+impl Row<'_> {
+    /// The exact scores of photos as ranking compares them.
+    fn exact(&self, photos: &[u32]) -> impl Iterator<Item = f64> {
+        (self.exact)(photos).into_iter().map(comparable)
+    }
+}
 
-impl Rough for f32 {}
-impl Rough for f64 {}
+/// Scores in 32 bits, and how far the rounding may have moved one.
+pub fn rounded(scores: impl Iterator<Item = f64>) -> (Vec<f32>, f64) {
+    let scores: Vec<f32> = scores.map(|score| score as f32).collect();
+    let finite = scores.iter().filter(|score| score.is_finite());
+    let largest = finite.fold(0.0_f32, |largest, score| largest.max(score.abs()));
+    let margin = f64::from(largest) * f64::from(f32::EPSILON) + f64::from(f32::MIN_POSITIVE);
+    (scores, margin)
+}
 
 /// Ranks, ascending from 0, of a query's matches in the gallery. Junk (label -1, or the query's person under
 /// the query's camera) is left out first. Equal scores keep the gallery's order; a score that is not a
 /// number stands behind all others.
 #[must_use]
-pub fn places<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Vec<usize> {
-    let exact = |at: usize| comparable((row.exact)(at));
-    let (mut matches, mut junk) = (Vec::new(), Vec::new());
-    for (at, label) in gallery.iter().enumerate() {
-        if is_junk(query, *label) {
-            junk.push(at);
-        } else if is_match(query, *label) {
-            matches.push((exact(at), at));
-        }
+pub fn places(row: &Row<'_>, query: Label, gallery: &Gallery) -> Vec<usize> {
+    let (matches, junk) = gallery.matches_and_junk(query);
+    if matches.is_empty() {
+        return Vec::new();
     }
+    let scores = row.exact(&matches);
+    let mut matches: Vec<(f64, u32)> = scores.zip(matches.iter().copied()).collect();
     matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
     // photos that stand before match k, but not before match k - 1
     let mut ahead = vec![0; matches.len() + 1];
-    let near = match Bins::around(row, &matches) {
-        Some(bins) => bins.count(row.rough, &matches, &junk, &mut ahead),
-        None if matches.is_empty() => Vec::new(),
-        None => (0..gallery.len()).collect(),
-    };
+    let mut near = candidates(row, &matches, &junk, &mut ahead);
+    near.retain(|at| !gallery.is_match_or_junk(query, *at));
+    let mut open = Vec::new();
     for at in near {
-        if is_match(query, gallery[at]) || is_junk(query, gallery[at]) {
-            continue;
-        }
-        let rough: f64 = row.rough[at].into();
-        let mut before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
+        let rough = f64::from(row.rough[at as usize]);
+        let before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
         let is_settled = before == 0 || matches[before - 1].0 > rough + row.margin;
         // without a margin or a number there is nothing to compare, so nothing is settled
-        if !is_settled || !rough.is_finite() || !row.margin.is_finite() {
-            let own = exact(at);
-            before = matches.partition_point(|(score, other)| {
-                own.total_cmp(score).then(other.cmp(&at)).is_lt()
-            });
+        if is_settled && rough.is_finite() && row.margin.is_finite() {
+            ahead[before] += 1;
+        } else {
+            open.push(at);
         }
-        ahead[before] += 1;
+    }
+    for (at, own) in open.iter().zip(row.exact(&open)) {
+        let is_before =
+            |(score, other): &(f64, u32)| own.total_cmp(score).then(other.cmp(at)).is_lt();
+        ahead[matches.partition_point(is_before)] += 1;
     }
     let mut passed = 0;
     let ranks = ahead.iter().take(matches.len()).enumerate().map(|(place, ahead)| {
@@ -67,67 +74,48 @@ pub fn places<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Ve
     ranks.collect()
 }
 
-/// Equal bins from the worst match's score to the best one's, the margin beyond them included: 1 to `last + 1`.
-/// What is below is in bin 0, what is above in bin `last + 2`.
-struct Bins {
-    low: f64,
-    per_unit: f64,
-    last: usize,
-    margin: f64,
+/// Adds the photos to `ahead` whose bins settle where they stand, but for matches and `junk`; returns others that
+/// may stand before the last match, matches and junk among them. `matches`: exact scores and photos, best first.
+fn candidates(
+    row: &Row<'_>,
+    matches: &[(f64, u32)],
+    junk: &[u32],
+    ahead: &mut [usize],
+) -> Vec<u32> {
+    let least = |score: f64| down(score - row.margin);
+    let most = |score: f64| -down(-(score + row.margin));
+    let (best, worst) = (matches[0].0, matches[matches.len() - 1].0);
+    let low = if row.margin.is_finite() { least(worst) } else { f32::NEG_INFINITY };
+    let mut found = Vec::new();
+    not_below(row.rough, low, &mut found);
+    // as many bins as leave most empty, and no more than fit into the nearest cache
+    let last = (found.len() / 4).clamp(1, 4096);
+    let Some(bins) = Bins::between(low, most(best), last) else { return found };
+    let mut is_near = vec![false; bins.count()];
+    for (score, _) in matches {
+        is_near[bins.of(least(*score))..=bins.of(most(*score))].fill(true);
+    }
+    let (mut photos, mut near) = (vec![0; bins.count()], Vec::new());
+    bins.fill(row.rough, &found, &is_near, &mut photos, &mut near);
+    for score in junk.iter().map(|at| row.rough[*at as usize]) {
+        let bin = bins.of(score);
+        if score.is_finite() && score >= low && !is_near[bin] {
+            photos[bin] -= 1;
+        }
+    }
+    let mut before = 0;
+    for bin in (0..bins.count()).rev().filter(|bin| !is_near[*bin]) {
+        let is_above = |(score, _): &&(f64, u32)| bins.of(least(*score)) > bin;
+        before += matches[before..].iter().take_while(is_above).count();
+        ahead[before] += photos[bin] as usize;
+    }
+    near
 }
 
-impl Bins {
-    /// `None` where there is no match, where a score or the margin is not finite, or where nothing is between.
-    fn around<T: Rough>(row: &Row<'_, T>, matches: &[(f64, usize)]) -> Option<Self> {
-        let (best, worst) = (matches.first()?.0, matches.last()?.0);
-        let low = worst - row.margin;
-        // as many as photos leave most bins empty, and no more than fit into the nearest cache
-        let last = (row.rough.len() / 4).clamp(1, 4096);
-        let per_unit = last as f64 / (best + row.margin - low);
-        let known = row.rough.iter().all(|score| (*score).into().is_finite());
-        let is_usable = known && low.is_finite() && per_unit.is_finite() && per_unit > 0.0;
-        is_usable.then_some(Self { low, per_unit, last, margin: row.margin })
-    }
-
-    /// The bin of a score; higher scores have the same or a higher one.
-    fn of(&self, score: f64) -> usize {
-        // without a branch: which side a photo is on cannot be foreseen
-        ((score - self.low) * self.per_unit + 1.0).clamp(0.0, (self.last + 2) as f64) as usize
-    }
-
-    /// Adds to `ahead` the photos that are settled by their bins, without `junk`; returns those in bins that
-    /// a match may lie in, matches and junk among them.
-    fn count<T: Rough>(
-        &self,
-        rough: &[T],
-        matches: &[(f64, usize)],
-        junk: &[usize],
-        ahead: &mut [usize],
-    ) -> Vec<usize> {
-        let mut is_near = vec![false; self.last + 3];
-        for (score, _) in matches {
-            is_near[self.of(score - self.margin)..=self.of(score + self.margin)].fill(true);
-        }
-        let mut photos = vec![0_u32; self.last + 3];
-        let mut near = Vec::new();
-        for (at, score) in rough.iter().enumerate() {
-            let bin = self.of((*score).into());
-            photos[bin] += 1;
-            if is_near[bin] {
-                near.push(at);
-            }
-        }
-        for at in junk {
-            photos[self.of(rough[*at].into())] -= 1;
-        }
-        let mut before = 0;
-        for bin in (0..is_near.len()).rev().filter(|bin| !is_near[*bin]) {
-            let is_above = |(score, _): &&(f64, usize)| self.of(score - self.margin) > bin;
-            before += matches[before..].iter().take_while(is_above).count();
-            ahead[before] += photos[bin] as usize;
-        }
-        near
-    }
+/// The largest number of 32 bits that is not above a number; not a number where that is none.
+fn down(number: f64) -> f32 {
+    let nearest = number as f32;
+    if f64::from(nearest) > number { nearest.next_down() } else { nearest }
 }
 
 /// A score as ranking compares it, by `total_cmp`: no number is behind all, also behind minus infinity, and
@@ -142,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stats::ranking::order;
+    use crate::stats::ranking::{is_match, order};
 
     const QUERY: Label = Label { person: 7, camera: 1 };
 
@@ -177,10 +165,13 @@ mod tests {
                 let ranked = order.enumerate().filter(|(_, at)| is_match(QUERY, labels[*at]));
                 ranked.map(|(rank, _)| rank).collect()
             };
-            let row = Row { rough: rough.as_slice(), margin, exact: &|at| exact[at] };
-            prop_assert_eq!(&places(&row, QUERY, &labels), &sorted);
-            let known = Row { rough: exact.as_slice(), margin: 0.0, exact: &|at| exact[at] };
-            prop_assert_eq!(places(&known, QUERY, &labels), sorted);
+            let gallery = Gallery::new(labels);
+            let of = |photos: &[u32]| photos.iter().map(|at| exact[*at as usize]).collect();
+            let row = Row { rough: rough.as_slice(), margin, exact: &of };
+            prop_assert_eq!(&places(&row, QUERY, &gallery), &sorted);
+            let (rough, margin) = rounded(exact.iter().copied());
+            let known = Row { rough: &rough, margin, exact: &of };
+            prop_assert_eq!(places(&known, QUERY, &gallery), sorted);
         }
     }
 
@@ -190,16 +181,17 @@ mod tests {
             (0..1000).map(|at| Label { person: at % 100, camera: 2 }).collect();
         let scores: Vec<f32> = (0..1000).map(|at| at as f32).collect();
         let asked = std::cell::Cell::new(0);
-        let exact = |at: usize| {
-            asked.set(asked.get() + 1);
-            at as f64 + 0.25
+        let exact = |photos: &[u32]| {
+            asked.set(asked.get() + photos.len());
+            photos.iter().map(|at| f64::from(*at) + 0.25).collect()
         };
+        let gallery = Gallery::new(labels);
         let row = Row { rough: scores.as_slice(), margin: 1.5, exact: &exact };
-        let ranks = places(&row, QUERY, &labels);
+        let ranks = places(&row, QUERY, &gallery);
         assert_eq!(ranks, [92, 192, 292, 392, 492, 592, 692, 792, 892, 992]);
         assert!(asked.get() <= 10 + 10 * 3, "{} of 1000", asked.get());
         let blind = Row { margin: f64::NAN, ..row };
-        assert_eq!(places(&blind, QUERY, &labels), ranks);
+        assert_eq!(places(&blind, QUERY, &gallery), ranks);
         assert!(asked.get() > 900, "no margin, no trust");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 
 use serde::{Deserialize, Serialize};
 
-use super::places::{Rough, Row, comparable, places};
+use super::places::{Row, comparable, places, rounded};
 
 /// What a photo's name says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +17,56 @@ pub struct Label {
     pub person: i64,
     /// Camera.
     pub camera: u32,
+}
+
+/// The photos among which queries look for their persons.
+#[derive(Debug, Clone, Default)]
+pub struct Gallery {
+    labels: Vec<Label>,
+    /// Photos by person, ascending.
+    of: BTreeMap<i64, Vec<u32>>,
+}
+
+impl Gallery {
+    /// # Panics
+    /// Where there are more than 2^32 photos.
+    #[must_use]
+    pub fn new(labels: Vec<Label>) -> Self {
+        let mut of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+        assert!(u32::try_from(labels.len()).is_ok(), "places of photos have 32 bits");
+        for (label, at) in labels.iter().zip(0..) {
+            of.entry(label.person).or_default().push(at);
+        }
+        Self { labels, of }
+    }
+
+    /// Photos.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The true matches of a query and its junk, both ascending.
+    pub(super) fn matches_and_junk(&self, query: Label) -> (Vec<u32>, Vec<u32>) {
+        let of = |person: i64| self.of.get(&person).into_iter().flatten().copied();
+        let own = of(query.person).filter(|_| query.person > 0);
+        let (mut junk, matches): (Vec<u32>, Vec<u32>) =
+            own.partition(|at| is_junk(query, self.labels[*at as usize]));
+        junk.extend(of(-1));
+        (matches, junk)
+    }
+
+    /// Whether a photo is a true match of a query or junk for it.
+    pub(super) fn is_match_or_junk(&self, query: Label, photo: u32) -> bool {
+        let photo = self.labels[photo as usize];
+        is_match(query, photo) || is_junk(query, photo)
+    }
 }
 
 /// How the gallery was ranked for one query that has a true match.
@@ -38,32 +88,37 @@ pub struct Ranked {
 /// gallery's order; a score that is not a number ranks behind all others.
 #[must_use]
 pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
-    let row = Row { rough: scores, margin: 0.0, exact: &|photo| scores[photo] };
-    rank_row(&row, query, gallery)
+    rank_scores(scores, query, &Gallery::new(gallery.to_vec()))
+}
+
+fn rank_scores(scores: &[f64], query: Label, gallery: &Gallery) -> Option<Ranked> {
+    let (rough, margin) = rounded(scores.iter().copied());
+    let exact = |photos: &[u32]| photos.iter().map(|at| scores[*at as usize]).collect();
+    rank_row(&Row { rough: &rough, margin, exact: &exact }, query, gallery)
 }
 
 /// As [`rank`], where most scores are known roughly.
 #[must_use]
-pub fn rank_row<T: Rough>(row: &Row<'_, T>, query: Label, gallery: &[Label]) -> Option<Ranked> {
+pub fn rank_row(row: &Row<'_>, query: Label, gallery: &Gallery) -> Option<Ranked> {
     of_hits(&places(row, query, gallery))
 }
 
-/// The photos of one camera of the gallery, and their labels.
+/// The photos of one camera of the gallery.
 struct Camera {
     name: u32,
-    photos: Vec<usize>,
-    labels: Vec<Label>,
+    photos: Vec<u32>,
+    own: Gallery,
 }
 
 impl Camera {
     fn all(gallery: &[Label]) -> Vec<Self> {
-        let mut cameras: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for (at, label) in gallery.iter().enumerate() {
+        let mut cameras: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (label, at) in gallery.iter().zip(0..) {
             cameras.entry(label.camera).or_default().push(at);
         }
-        let camera = |(name, photos): (u32, Vec<usize>)| {
-            let labels = photos.iter().map(|at| gallery[*at]).collect();
-            Self { name, photos, labels }
+        let camera = |(name, photos): (u32, Vec<u32>)| {
+            let labels = photos.iter().map(|at| gallery[*at as usize]).collect();
+            Self { name, photos, own: Gallery::new(labels) }
         };
         cameras.into_iter().map(camera).collect()
     }
@@ -71,15 +126,15 @@ impl Camera {
 
 /// As [`rank_row`], for each camera of the gallery alone: the camera, and how its photos were ranked.
 /// Cameras without a true match are left out.
-fn rank_by_camera<T: Rough>(
-    row: &Row<'_, T>,
-    query: Label,
-    cameras: &[Camera],
-) -> Vec<(u32, Ranked)> {
-    let rank = |Camera { name, photos, labels }: &Camera| {
-        let rough: Vec<T> = photos.iter().map(|at| row.rough[*at]).collect();
-        let own = Row { rough: &rough, margin: row.margin, exact: &|at| (row.exact)(photos[at]) };
-        Some((*name, rank_row(&own, query, labels)?))
+fn rank_by_camera(row: &Row<'_>, query: Label, cameras: &[Camera]) -> Vec<(u32, Ranked)> {
+    let rank = |Camera { name, photos, own }: &Camera| {
+        let rough: Vec<f32> = photos.iter().map(|at| row.rough[*at as usize]).collect();
+        let exact = |asked: &[u32]| {
+            let asked: Vec<u32> = asked.iter().map(|at| photos[*at as usize]).collect();
+            (row.exact)(&asked)
+        };
+        let row = Row { rough: &rough, margin: row.margin, exact: &exact };
+        Some((*name, rank_row(&row, query, own)?))
     };
     cameras.iter().filter_map(rank).collect()
 }
@@ -111,7 +166,7 @@ pub fn camera_pairs(
 ) -> Vec<CameraPair> {
     let cameras = Camera::all(gallery);
     let rank = |rough: &[f32], at: usize| {
-        let exact = |photo| scores.exact(at, photo);
+        let exact = |photos: &[u32]| scores.exact(at, photos);
         let row = Row { rough, margin: scores.margin(at), exact: &exact };
         rank_by_camera(&row, queries[at], &cameras)
     };
@@ -251,13 +306,14 @@ pub fn rank_all(
     threads: usize,
     fill: &(dyn Fn(usize, &mut [f64]) + Sync),
 ) -> Ranking {
+    let gallery = Gallery::new(gallery.to_vec());
     let queries = in_parallel(
         queries.len(),
         threads,
         || vec![0.0; gallery.len()],
         |row, at| {
             fill(at, row);
-            rank(row, queries[at], gallery)
+            rank_scores(row, queries[at], &gallery)
         },
     );
     Ranking { queries }
@@ -267,8 +323,8 @@ pub fn rank_all(
 pub trait Scores: Sync {
     /// How far a rough score of a query may be from the exact one.
     fn margin(&self, query: usize) -> f64;
-    /// The exact score, which alone decides.
-    fn exact(&self, query: usize, photo: usize) -> f64;
+    /// The exact scores of a query with some photos; they alone decide.
+    fn exact(&self, query: usize, photos: &[u32]) -> Vec<f64>;
 }
 
 /// How far a product of two features in 32 bits may be from the exact one, by the `lengths` of both: each is
@@ -294,9 +350,10 @@ pub fn rank_quickly(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Ranking {
+    let gallery = Gallery::new(gallery.to_vec());
     let rank = |rough: &[f32], at: usize| {
-        let exact = |photo| scores.exact(at, photo);
-        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], gallery)
+        let exact = |photos: &[u32]| scores.exact(at, photos);
+        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], &gallery)
     };
     Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
 }
@@ -443,8 +500,8 @@ mod tests {
             0.01
         }
 
-        fn exact(&self, _: usize, photo: usize) -> f64 {
-            self.0[photo]
+        fn exact(&self, _: usize, photos: &[u32]) -> Vec<f64> {
+            photos.iter().map(|at| self.0[*at as usize]).collect()
         }
     }
 
@@ -464,7 +521,9 @@ mod tests {
     fn cameras_are_ranked_alone_and_pairs_average_over_their_queries() {
         let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
         let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
-        let row = Row { rough: scores.as_slice(), margin: 0.0, exact: &|at| scores[at] };
+        let (rough, margin) = rounded(scores.iter().copied());
+        let exact = |photos: &[u32]| photos.iter().map(|at| scores[*at as usize]).collect();
+        let row = Row { rough: &rough, margin, exact: &exact };
         let cameras = rank_by_camera(&row, QUERY, &Camera::all(&gallery));
         let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
         // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor

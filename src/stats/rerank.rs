@@ -2,9 +2,11 @@
 //! together. Products of features come from the caller, roughly; where they leave an order open, the exact
 //! ones are computed here, so results are those of products summed in 64 bits.
 
-use super::places::Row;
+use dgnet_loops::products::Number;
+
+use super::places::{Row, rounded};
 use super::ranking::{
-    Label, Ranking, RoughScores, in_parallel, in_tiles, product_margin, rank_row,
+    Gallery, Label, Ranking, RoughScores, in_parallel, in_tiles, product_margin, rank_row,
 };
 
 /// Settings of the re-ranking.
@@ -86,20 +88,28 @@ impl<'a> Reranker<'a> {
         threads: usize,
         rough: &RoughScores<'_>,
     ) -> Ranking {
+        let labels = Gallery::new(gallery.to_vec());
         let rank = |products: &[f32], at: usize| {
             let jaccard = self.jaccard(at);
             let nearness = |photo: usize, distance: f64| -self.distance(jaccard[photo], distance);
             let farthest = self.photos.farthest[at];
             let products = products.iter().enumerate();
-            let rough: Vec<f64> = products
-                .map(|(photo, product)| nearness(photo, squared(f64::from(*product)) / farthest))
-                .collect();
-            let exact = |photo| nearness(photo, self.photos.distance(at, self.queries + photo));
+            let (rough, rounding) =
+                rounded(products.map(|(photo, product)| {
+                    nearness(photo, squared(f64::from(*product)) / farthest)
+                }));
+            let exact = |photos: &[u32]| {
+                let photos = photos.iter().map(|photo| *photo as usize);
+                photos
+                    .map(|photo| nearness(photo, self.photos.distance(at, self.queries + photo)))
+                    .collect()
+            };
             // the weighted sum's own roundings: fewer than eight, of numbers below four (where `farthest` is tiny they
             // are larger, and so is the first term)
             let margin =
                 self.lambda.abs() * 2.0 * self.photos.margin / farthest + 32.0 * f64::EPSILON;
-            rank_row(&Row { rough: &rough, margin, exact: &exact }, queries[at], gallery)
+            let row = Row { rough: &rough, margin: margin + rounding, exact: &exact };
+            rank_row(&row, queries[at], &labels)
         };
         Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
     }
@@ -150,7 +160,7 @@ pub fn rerank(
     let rough = |from: usize, products: &mut [f32]| {
         for (products, one) in products.chunks_exact_mut(rows.len().max(1)).zip(&rows[from..]) {
             for (product, other) in products.iter_mut().zip(&rows) {
-                *product = dot(one, other) as f32;
+                *product = f64::dot(one, other) as f32;
             }
         }
     };
@@ -185,7 +195,7 @@ impl<'a> Photos<'a> {
         // lengths are 1 but for rounding
         let margin = product_margin(dims, [1.0 + 1e-6; 2]);
         let look = |products: &[f32], from: usize| {
-            look(products, margin, k1, |to| squared(dot(rows[from], rows[to])))
+            look(products, margin, k1, |to| squared(f64::dot(rows[from], rows[to])))
         };
         let looked = in_tiles([rows.len(); 2], threads, rough, &look);
         let (farthest, nearest) = looked.into_iter().unzip();
@@ -194,7 +204,7 @@ impl<'a> Photos<'a> {
 
     /// Squared distance, as a share of the largest one from `from`.
     fn distance(&self, from: usize, to: usize) -> f64 {
-        squared(dot(self.rows[from], self.rows[to])) / self.farthest[from]
+        squared(f64::dot(self.rows[from], self.rows[to])) / self.farthest[from]
     }
 
     fn nearest(&self, of: usize, k: usize) -> &[usize] {
@@ -251,20 +261,6 @@ fn look(
 /// The squared distance of two points of unit length from their product.
 fn squared(product: f64) -> f64 {
     2.0 - 2.0 * product
-}
-
-/// The dot product, summed in 64 bits in a fixed order.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    let mut sums = [0.0; 4];
-    let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
-    let rest = left.remainder().iter().zip(right.remainder());
-    let rest: f64 = rest.map(|(l, r)| l * r).sum();
-    for (left, right) in left.zip(right) {
-        for lane in 0..4 {
-            sums[lane] += left[lane] * right[lane];
-        }
-    }
-    sums.iter().sum::<f64>() + rest
 }
 
 /// The photo as a weighting of its expanded reciprocal neighbours, summing to 1.
@@ -418,7 +414,7 @@ mod tests {
         let rough = |rows: &[&[f64]], columns: &[&[f64]], products: &mut [f32]| {
             let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
             for (product, (row, column)) in products.iter_mut().zip(pairs) {
-                *product = dot(row, column) as f32;
+                *product = f64::dot(row, column) as f32;
             }
         };
         let among = |from: usize, products: &mut [f32]| rough(&all[from..], &all, products);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::store::ingest::Writer;
 use crate::store::{Db, RunDir, RunState, StoreError, study_dir};
@@ -21,6 +21,8 @@ pub(super) struct Indexing {
     own: BTreeSet<RunDir>,
     writer: Option<Writer>,
     over: BTreeSet<RunDir>,
+    /// Runs that nobody has begun, and when their folders last changed.
+    planned: BTreeMap<RunDir, SystemTime>,
     studies: BTreeMap<String, f64>,
     polled: Option<Instant>,
     scanned: Option<Instant>,
@@ -36,6 +38,7 @@ impl Indexing {
             own,
             writer: Writer::open(runs_root)?,
             over: BTreeSet::new(),
+            planned: BTreeMap::new(),
             studies: BTreeMap::new(),
             polled: None,
             scanned: None,
@@ -109,6 +112,11 @@ impl Indexing {
             }
         }
         for run in runs.difference(&self.over.clone()) {
+            // whoever begins a run or marks it makes a file in its folder
+            let changed = std::fs::metadata(run.path()).and_then(|folder| folder.modified()).ok();
+            if changed.is_some() && self.planned.get(run) == changed.as_ref() {
+                continue;
+            }
             let tailed = match writer.tail(run) {
                 Ok(tailed) => tailed,
                 // another study's broken folder is for `dgnet reindex` to report
@@ -117,6 +125,10 @@ impl Indexing {
                     continue;
                 }
                 Err(error) => return Err(error),
+            };
+            match changed.filter(|_| tailed.state == RunState::Planned) {
+                Some(changed) => self.planned.insert(run.clone(), changed),
+                None => self.planned.remove(run),
             };
             if matches!(tailed.state, RunState::Done | RunState::Failed | RunState::Diverged) {
                 self.over.insert(run.clone());
@@ -134,5 +146,39 @@ impl Indexing {
             let folder = run.relative(&self.runs_root);
             run.state().is_ok_and(|state| states.get(folder.as_str()) == Some(&state.as_str()))
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::store::marks::Marks;
+    use crate::store::query::{Cell, query};
+    use crate::store::run_dir::tests::{begin, spec};
+    use crate::store::run_writer::RunWriter;
+
+    #[test]
+    fn a_planned_run_is_read_again_once_it_is_marked_or_begun() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let run = RunDir::create(root, &spec("s", "full", 1, "a")).unwrap();
+        let mut indexing = Indexing::begin(root, "s", BTreeSet::from([run.clone()])).unwrap();
+        let said = |sql: &str| query(&Db::file(root), sql).unwrap().rows;
+        for _ in 0..2 {
+            indexing.bring_in_new().unwrap();
+            assert_eq!(said("select state from run"), [[Cell::Text("planned".into())]]);
+        }
+        assert_eq!(indexing.planned.len(), 1);
+        // a file system's clock may stand still for some milliseconds
+        std::thread::sleep(Duration::from_millis(20));
+        Marks::change(root, run.path(), |marks| marks.tags.extend(["good".into()])).unwrap();
+        indexing.bring_in_new().unwrap();
+        assert_eq!(said("select tags from mark"), [[Cell::Text("good".into())]]);
+        std::thread::sleep(Duration::from_millis(20));
+        let _writer = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
+        indexing.bring_in_new().unwrap();
+        assert_ne!(said("select state from run"), [[Cell::Text("planned".into())]]);
+        assert!(indexing.planned.is_empty());
     }
 }

@@ -27,6 +27,10 @@ use crate::store::records::{EndState, Heartbeat};
 use crate::store::run_dir::read_heartbeat;
 use crate::store::{RunDir, RunLock, StageKind, Stages};
 
+/// What a worker's libraries are told before they begin: cuBLAS repeats its bits only with a workspace of a fixed
+/// size; mimalloc gives memory back to the system between steps, and a step takes it again.
+pub const ENVIRONMENT: [(&str, &str); 2] =
+    [("CUBLAS_WORKSPACE_CONFIG", ":4096:8"), ("MIMALLOC_PURGE_DELAY", "-1")];
 /// The name of the executable that trains.
 const WORKER: &str = "dgnet-worker";
 /// Lines of a worker's standard error that a reason quotes.
@@ -240,8 +244,7 @@ impl Workers {
         Command::new(&self.executable)
             .args(device)
             .args(arguments)
-            // cuBLAS repeats its bits only with a workspace of a fixed size
-            .env("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            .envs(ENVIRONMENT)
             .env("DGNET_PARENT", std::process::id().to_string())
             .env("DGNET_COMMAND", command())
             .stdin(Stdio::null())

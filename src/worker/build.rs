@@ -11,17 +11,21 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
-    println!("cargo:rerun-if-changed=compute/native.cpp");
+    for source in ["compute/native.cpp", "compute/padding.cpp"] {
+        println!("cargo:rerun-if-changed={source}");
+    }
     cc::Build::new()
         .cpp(true)
         .std("c++20")
         .file("compute/native.cpp")
+        .file("compute/padding.cpp")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .flag("-isystem")
         .flag(libtorch.join("include"))
         .warnings(false)
-        .opt_level(1)
+        .flag("-fopenmp")
+        .opt_level(3)
         .compile("dgnet_native");
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::state::{NOT_REQUEUED, TaskId};
 use crate::spec::Slurm;
+use crate::sweep::process::ENVIRONMENT;
 
 /// Seconds before the time limit at which a worker is told to save.
 const WARNING: u64 = 120;
@@ -59,12 +60,17 @@ pub fn text(batch: &Batch) -> String {
         );
     }
     out += "*) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac\n";
-    out + &WORK.replace("@NOT_REQUEUED@", &NOT_REQUEUED.to_string())
+    out + &work()
+}
+
+fn work() -> String {
+    let environment = ENVIRONMENT.map(|(name, value)| format!("{name}={value}")).join(" ");
+    WORK.replace("@NOT_REQUEUED@", &NOT_REQUEUED.to_string()).replace("@ENVIRONMENT@", &environment)
 }
 
 /// Waits for the worker through signals. Bash returns from `wait` when a trap has run.
 const WORK: &str = r#"unset DGNET_PARENT
-export CUBLAS_WORKSPACE_CONFIG=:4096:8
+export @ENVIRONMENT@
 asked= pid=
 ask() { asked=${asked:-$1}; again=1; [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null; }
 trap 'ask requeue' USR1 # the time limit is near
@@ -223,10 +229,9 @@ case \"$SLURM_ARRAY_TASK_ID\" in
 *) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;
 esac
 ";
-        assert_eq!(
-            text(&batch()).strip_suffix(&WORK.replace("@NOT_REQUEUED@", "75")),
-            Some(expected)
-        );
+        let work = work();
+        assert!(work.contains("\nexport CUBLAS_WORKSPACE_CONFIG=:4096:8 ") && !work.contains("@E"));
+        assert_eq!(text(&batch()).strip_suffix(&work), Some(expected));
     }
 
     #[test]

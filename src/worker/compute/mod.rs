@@ -245,6 +245,52 @@ mod tests {
         assert_eq!(plain.fast(|| x.matmul(&x)).kind(), Kind::Float);
     }
 
+    /// libtorch's own padding is replaced on CPUs (`padding.cpp`). Rows and columns picked one by one are the same; small
+    /// whole numbers are added exactly in any order.
+    #[test]
+    fn padding_by_reflection_and_its_gradients_are_those_of_picked_pixels() {
+        let picked = |x: &Tensor, p: i64| {
+            let along = |x: &Tensor, dim: i64| {
+                let size = x.size()[dim as usize];
+                let of = |at: i64| if at.abs() < size { at.abs() } else { 2 * (size - 1) - at };
+                let places: Vec<i64> = (-p..size + p).map(of).collect();
+                x.index_select(dim, &Tensor::from_slice(&places))
+            };
+            along(&along(x, 2), 3)
+        };
+        let whole = |size: &[i64]| Tensor::randint_low(-9, 9, size, (Kind::Float, Device::Cpu));
+        for (channels, p, together) in
+            [(1, 1, false), (5, 1, true), (5, 3, false), (16, 3, true), (3, 0, true)]
+        {
+            let photos = whole(&[4, channels, 6, 5]);
+            // the same photos, the channels of a pixel side by side in memory
+            let aside = || photos.permute([0, 2, 3, 1]).contiguous().permute([0, 3, 1, 2]);
+            let photos = if together { aside() } else { photos };
+            let photos = photos.set_requires_grad(true);
+            let ours = photos.reflection_pad2d([p; 4]);
+            let theirs = picked(&photos, p);
+            assert_eq!(ours, theirs);
+            assert!(channels == 1 || (ours.stride()[1] == 1) == together);
+            let weights = whole(&ours.size()).set_requires_grad(true);
+            // products of two paddings, so that the gradient has a gradient
+            let twice = |padded: &Tensor, again: &Tensor| {
+                let sum = (padded * again * &weights).sum(Kind::Float);
+                let first = Tensor::run_backward(&[sum], &[&photos], true, true).remove(0);
+                let rest = (&first * &first).sum(Kind::Float);
+                let mut all = Tensor::run_backward(&[rest], &[&photos, &weights], false, false);
+                all.push(first);
+                all
+            };
+            let ours = twice(&ours, &photos.reflection_pad2d([p; 4]));
+            let theirs = twice(&theirs, &picked(&photos, p));
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                assert_eq!(ours, theirs, "{channels} channels, {p} pixels, together: {together}");
+            }
+        }
+        let refused = whole(&[1, 2, 3, 3]).f_reflection_pad2d([3; 4]).map_err(|e| e.to_string());
+        assert!(refused.as_ref().is_err_and(|text| text.contains("does not fit")), "{refused:?}");
+    }
+
     /// Holds with and without a GPU: nobody has a thousand of them.
     #[test]
     fn a_gpu_that_is_not_there_is_refused_with_the_reason() {

@@ -2,10 +2,11 @@
 //! a bound on how far they may be off. What they decide is not known here.
 
 use dgnet::stats::ranking::{Scores, product_margin};
+use dgnet_loops::products::Number;
 use tch::{Kind, Tensor};
 
 /// A number that features are made of. Products that decide are summed in 64 bits either way.
-pub trait Real: Copy + Sync + tch::kind::Element {
+pub trait Real: Number + Sync + tch::kind::Element {
     /// The same value in 64 bits.
     fn wide(self) -> f64;
 }
@@ -35,7 +36,7 @@ pub(super) struct Products<'a, T> {
 
 impl<'a, T: Real> Products<'a, T> {
     pub(super) fn new(queries: &'a [T], gallery: &'a [T], dims: usize) -> Self {
-        let norms = gallery.chunks_exact(dims.max(1)).map(|row| dot(row, row).sqrt());
+        let norms = gallery.chunks_exact(dims.max(1)).map(|row| T::dot(row, row).sqrt());
         let longest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
         Self { queries, gallery, dims, longest }
     }
@@ -43,17 +44,28 @@ impl<'a, T: Real> Products<'a, T> {
     fn query(&self, at: usize) -> &'a [T] {
         &self.queries[at * self.dims..(at + 1) * self.dims]
     }
+
+    fn photo(&self, at: u32) -> &'a [T] {
+        let at = at as usize * self.dims;
+        &self.gallery[at..at + self.dims]
+    }
 }
 
 impl<T: Real> Scores for Products<'_, T> {
     /// Of [`rough_products`].
     fn margin(&self, query: usize) -> f64 {
-        let length = dot(self.query(query), self.query(query)).sqrt();
+        let length = T::dot(self.query(query), self.query(query)).sqrt();
         product_margin(self.dims, [length, self.longest])
     }
 
-    fn exact(&self, query: usize, photo: usize) -> f64 {
-        dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
+    fn exact(&self, query: usize, photos: &[u32]) -> Vec<f64> {
+        let (query, mut scores) = (self.query(query), Vec::with_capacity(photos.len()));
+        let (fours, rest) = photos.as_chunks::<4>();
+        for four in fours {
+            scores.extend(T::dots(query, four.map(|at| self.photo(at))));
+        }
+        scores.extend(rest.iter().map(|at| T::dot(query, self.photo(*at))));
+        scores
     }
 }
 
@@ -76,19 +88,4 @@ pub(super) fn rough_products<T: Real>(
         let product = tch::no_grad(|| queries.matmul(&columns));
         product.copy_data(scores, scores.len());
     }
-}
-
-/// The dot product, summed in 64 bits in a fixed order.
-pub(super) fn dot<T: Real>(left: &[T], right: &[T]) -> f64 {
-    // Four sums at once, because each addition of one sum would wait for the last.
-    let mut sums = [0.0_f64; 4];
-    let (left, right) = (left.chunks_exact(4), right.chunks_exact(4));
-    let rest = left.remainder().iter().zip(right.remainder());
-    let rest: f64 = rest.map(|(l, r)| l.wide() * r.wide()).sum();
-    for (left, right) in left.zip(right) {
-        for lane in 0..4 {
-            sums[lane] += left[lane].wide() * right[lane].wide();
-        }
-    }
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest
 }

@@ -9,7 +9,8 @@ use dgnet::stats::ranking::{camera_pairs, rank_quickly};
 use dgnet::stats::rerank::{Rerank, Reranker};
 
 pub use super::products::Real;
-use super::products::{Products, dot, rough_products};
+use super::products::{Products, rough_products};
+use dgnet_loops::products::Number;
 
 /// Why features cannot be ranked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,7 +80,7 @@ fn check(what: &'static str, values: usize, rows: usize, dims: usize) -> Result<
 /// `rows`: any number of rows of `dims`.
 pub fn l2_normalise(rows: &mut [f32], dims: usize) {
     for row in rows.chunks_mut(dims.max(1)) {
-        let norm = dot(row, row).sqrt();
+        let norm = f32::dot(row, row).sqrt();
         if norm > 0.0 {
             for value in row {
                 *value = (value.wide() / norm) as f32;

@@ -1,10 +1,10 @@
 //! A ranked list as a picture: the query, then the gallery photos ranked first, right ones in a solid
 //! green frame with a tick below, wrong ones in a dashed red frame with a cross. No file is read.
 
-use super::products::dot;
 use super::rank::{Features, compose};
 use dgnet::data::pixels::{Rgb8, grid};
 use dgnet::stats::ranking::order;
+use dgnet_loops::products::Number;
 
 /// Pixels of a frame.
 const FRAME: usize = 4;
@@ -42,7 +42,7 @@ pub fn lists(
         .map(|&at| {
             let own = &queries[at * dims..(at + 1) * dims];
             let scores: Vec<f64> =
-                photos.chunks_exact(dims.max(1)).map(|photo| dot(own, photo)).collect();
+                photos.chunks_exact(dims.max(1)).map(|photo| f32::dot(own, photo)).collect();
             order(&scores, query.labels[at], &gallery.labels)
         })
         .collect()

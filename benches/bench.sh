@@ -138,13 +138,20 @@ step_seconds() {
     $dgnet --runs "$1" query "select value from curves where metric = 'step_seconds' and step > $2 order by value
         limit 1 offset (select count(*) / 2 from curves where metric = 'step_seconds' and step > $2)" --format csv | tail -n 1
 }
-peer_step() { # part what size arguments of step_time.py
-    local part=$1 what=$2 size=$3
-    shift 3
-    has_peers || return 0
-    "$peer_python" benches/peer/step_time.py "benches/peer/sizes/$size.json" --floor "$@" >"$work/step.csv"
-    note "$part" "$what" "$(tail -n 1 "$work/step.csv" | cut -d, -f6)" s PyTorch
-    note "$part" "$what" "$(tail -n 1 "$work/step.csv" | cut -d, -f10)" s floor
+# seconds of a step, ours and the peer's: medians over rounds in which they take turns, since a machine has slow minutes
+by_turns() { # part what rounds ours size arguments of step_time.py
+    local part=$1 what=$2 rounds=$3 ours=$4 size=$5 round beside=
+    shift 5
+    ! has_peers || beside=1
+    : >"$work/ours" && : >"$work/theirs"
+    for round in $(seq "$rounds"); do
+        "$ours" "$round" >>"$work/ours"
+        [ -z "$beside" ] || "$peer_python" benches/peer/step_time.py "benches/peer/sizes/$size.json" --floor "$@" | tail -n 1 >>"$work/theirs"
+    done
+    note "$part" "$what" "$(median <"$work/ours")" s
+    [ -n "$beside" ] || return 0
+    note "$part" "$what" "$(cut -d, -f6 "$work/theirs" | median)" s PyTorch
+    note "$part" "$what" "$(cut -d, -f10 "$work/theirs" | median)" s floor
 }
 has_bf16() { grep -qw avx512_bf16 /proc/cpuinfo; }
 step() {
@@ -156,9 +163,8 @@ step() {
         shift 3
         $dgnet --runs "$work/$name" run ablations.yaml --arm full --seed "$seed" "${set[@]}" --set "train.threads=$threads" "$@" >/dev/null 2>&1
     }
-    one_run alone 1 1
-    note step "step of base/small.yaml of batch 8 on one thread" "$(step_seconds "$work/alone" 30)" s
-    peer_step step "step of base/small.yaml of batch 8 on one thread" small --batch 8 --classes 96 --threads 1
+    alone() { one_run "alone-$1" 1 1 && step_seconds "$work/alone-$1" 30; }
+    by_turns step "step of base/small.yaml of batch 8 on one thread" 5 alone small --batch 8 --classes 96 --threads 1
     if has_bf16; then
         one_run narrow 1 1 --set train.precision=bf16
         note step "step of base/small.yaml of batch 8 on one thread" "$(step_seconds "$work/narrow" 30)" s "dgnet in bf16"
@@ -182,13 +188,12 @@ teacher: { batch: 4 }
 loss: { ramp_start: 0, ramp_steps: 1, ramp_steps_code: 1 }
 arms: { full: {} }
 YAML
-    $dgnet --runs "$work/paper" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" >/dev/null 2>&1
-    note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper" 3)" s
+    whole() { $dgnet --runs "$work/paper-$1" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" >/dev/null 2>&1 && step_seconds "$work/paper-$1" 3; }
+    by_turns paper "step of base/paper.yaml of batch 2 on two threads" 2 whole paper --batch 2 --classes 14 --threads 2 --repeat 5
     if has_bf16; then
         $dgnet --runs "$work/paper-narrow" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" --set train.precision=bf16 >/dev/null 2>&1
         note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper-narrow" 3)" s "dgnet in bf16"
     fi
-    peer_step paper "step of base/paper.yaml of batch 2 on two threads" paper --batch 2 --classes 14 --threads 2 --repeat 5
 }
 grid() { # side seeds: a study of side x side arms
     local values

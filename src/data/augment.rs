@@ -4,7 +4,7 @@
 use super::pixels::{self, Rgb8};
 use super::rng::Rng;
 use crate::spec::settings::Augment;
-use dgnet_loops::pixels::pick;
+use dgnet_loops::pixels::shift;
 
 /// Rectangles that are tried before a photo is left whole.
 const ERASING_TRIES: u32 = 100;
@@ -22,19 +22,17 @@ pub fn augment(picture: &Rgb8, settings: &Augment, rng: &mut Rng) -> Vec<f32> {
     let flip = rng.chance(settings.flip);
     let top = rng.below(2 * pad + 1);
     let left = rng.below(2 * pad + 1);
-    let source = |at: usize, start: usize, size: usize| {
-        (at + start).saturating_sub(pad).min(size.saturating_sub(1))
-    };
-    let columns: Vec<usize> = (0..width)
-        .map(|column| source(column, left, width))
-        .map(|column| if flip { width - 1 - column } else { column })
-        .collect();
+    let aside = left as isize - pad as isize;
     let mut values = vec![0.0; 3 * height * width];
     let mut shifted = vec![[0; 3]; width];
     for (row, planes) in pixels::rows(&mut values, height, width).enumerate() {
-        let start = source(row, top, height) * width * 3;
+        let start = (row + top).saturating_sub(pad).min(height - 1) * width * 3;
         let (photo, _) = data[start..start + width * 3].as_chunks::<3>();
-        pick(photo, &columns, &mut shifted);
+        // a mirrored photo moves the other way
+        shift(photo, if flip { -aside } else { aside }, &mut shifted);
+        if flip {
+            shifted.reverse();
+        }
         pixels::normalise_row(&shifted, planes);
     }
     values

@@ -3,13 +3,20 @@
 /// The value of every level of red, green and blue.
 pub type Levels = [[f32; 256]; 3];
 
-/// The pixels of a row at these columns, which must exist.
+/// A row moved `by` pixels to the left (to the right where that is negative); what moves in repeats the edge.
 ///
 /// # Shapes
-/// `columns`, `picked`: equally many.
-pub fn pick(row: &[[u8; 3]], columns: &[usize], picked: &mut [[u8; 3]]) {
-    for (pixel, column) in picked.iter_mut().zip(columns) {
-        *pixel = row[*column];
+/// Both rows: equally many pixels.
+pub fn shift(row: &[[u8; 3]], by: isize, shifted: &mut [[u8; 3]]) {
+    let [Some(&first), Some(&last)] = [row.first(), row.last()] else { return };
+    let gap = by.unsigned_abs().min(row.len() - 1);
+    let kept = row.len() - gap;
+    if by < 0 {
+        shifted[..gap].fill(first);
+        shifted[gap..].copy_from_slice(&row[..kept]);
+    } else {
+        shifted[..kept].copy_from_slice(&row[gap..]);
+        shifted[kept..].fill(last);
     }
 }
 
@@ -31,11 +38,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_are_picked_and_spread_over_planes() {
-        let row = [[1, 2, 3], [4, 5, 6]];
-        let mut picked = [[0; 3]; 3];
-        pick(&row, &[1, 1, 0], &mut picked);
-        assert_eq!(picked, [[4, 5, 6], [4, 5, 6], [1, 2, 3]]);
+    fn a_shifted_row_repeats_its_edge() {
+        let row = [1, 2, 3].map(|level| [level; 3]);
+        let shifted = |by: isize| {
+            let mut shifted = [[0; 3]; 3];
+            shift(&row, by, &mut shifted);
+            shifted.map(|[level, ..]| level)
+        };
+        let expected = [
+            (0, [1, 2, 3]),
+            (1, [2, 3, 3]),
+            (-1, [1, 1, 2]),
+            (2, [3, 3, 3]),
+            (9, [3, 3, 3]),
+            (-9, [1, 1, 1]),
+        ];
+        for (by, expected) in expected {
+            assert_eq!(shifted(by), expected, "{by}");
+        }
+        shift(&[], 1, &mut []);
+    }
+
+    #[test]
+    fn pixels_are_spread_over_planes() {
+        let picked = [[4, 5, 6], [4, 5, 6], [1, 2, 3]];
         let levels = std::array::from_fn(|channel| {
             std::array::from_fn(|level| (1000 * channel + level) as f32)
         });

@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use dgnet::spec::settings::{Device as Wanted, Precision, Train};
 
@@ -208,6 +208,24 @@ impl Arithmetic {
     }
 }
 
+/// Writes the product of two matrices of 32-bit numbers on the CPU into memory of the caller's.
+///
+/// # Shapes
+/// `left`: (n, k); `right`: (k, m); `product`: n * m numbers, row-major.
+///
+/// # Panics
+/// Where they do not fit together.
+pub fn multiply(left: &Tensor, right: &Tensor, product: &mut [f32]) {
+    let [rows, columns] = [left.size()[0], right.size()[1]];
+    assert_eq!(rows * columns, product.len() as i64, "the product has another size");
+    // SAFETY: the tensor ends here, before the exclusive borrow of the memory that it is made of.
+    let product = unsafe {
+        let memory = product.as_mut_ptr().cast_const().cast();
+        Tensor::from_blob(memory, &[rows, columns], &[columns, 1], Kind::Float, Device::Cpu)
+    };
+    drop(tch::no_grad(|| left.matmul_out(&product, right)));
+}
+
 /// What computes, for the record: `cpu`, or a GPU with its model and driver.
 #[must_use]
 pub fn name(device: Device) -> String {
@@ -229,10 +247,9 @@ pub fn name(device: Device) -> String {
 
 #[cfg(test)]
 mod tests {
-    use tch::{Device, Kind, Tensor};
-
-    use super::{Arithmetic, device};
+    use super::{Arithmetic, device, multiply};
     use dgnet::spec::settings::{Device as Wanted, Precision};
+    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn bf16_narrows_products_and_nothing_that_is_asked_for_exactly() {
@@ -243,6 +260,15 @@ mod tests {
         assert_eq!(x.matmul(&x).kind(), Kind::Float, "autocast ends with its scope");
         let plain = Arithmetic::new(Precision::Float32, Device::Cpu);
         assert_eq!(plain.fast(|| x.matmul(&x)).kind(), Kind::Float);
+    }
+
+    #[test]
+    fn a_product_is_written_where_the_caller_wants_it() {
+        let [left, right] =
+            [[3, 4], [4, 5]].map(|size| Tensor::rand(size, (Kind::Float, Device::Cpu)));
+        let mut product = vec![f32::NAN; 15];
+        multiply(&left, &right, &mut product);
+        assert_eq!(Tensor::from_slice(&product).view([3, 5]), left.matmul(&right));
     }
 
     /// libtorch's own padding is replaced on CPUs (`padding.cpp`). Rows and columns picked one by one are the same; small

@@ -5,6 +5,8 @@ use dgnet::stats::ranking::{Scores, product_margin};
 use dgnet_loops::products::Number;
 use tch::{Kind, Tensor};
 
+use crate::compute::multiply;
+
 /// A number that features are made of. Products that decide are summed in 64 bits either way.
 pub trait Real: Number + Sync + tch::kind::Element {
     /// The same value in 64 bits.
@@ -85,7 +87,6 @@ pub(super) fn rough_products<T: Real>(
     move |from, scores: &mut [f32]| {
         let count = scores.len() / photos.max(1);
         let queries = rows(&queries[from * dims..(from + count) * dims]);
-        let product = tch::no_grad(|| queries.matmul(&columns));
-        product.copy_data(scores, scores.len());
+        multiply(&queries, &columns, scores);
     }
 }

@@ -151,8 +151,8 @@ fn ranking(sizes: &Sizes, times: usize) {
         let ranking = rank(&queries, &query_labels, &gallery, &gallery_labels, DIMS, threads);
         map = ranking.map_or(f64::NAN, |ranking| ranking.map());
     });
-    let kind = if sizes.noise == GOOD { ", good features" } else { "" };
-    let what = format!("ranking {} x {} x {DIMS}{kind}", sizes.queries, sizes.gallery);
+    let kind = if sizes.noise < HARD { "good features " } else { "" };
+    let what = format!("ranking {kind}{} x {} x {DIMS}", sizes.queries, sizes.gallery);
     println!("{what},dgnet,{seconds:.3},s");
     println!("{what}: peak memory,dgnet,{},MB", peak());
     // junk takes part in nothing

@@ -46,11 +46,6 @@ impl<'a, T: Real> Products<'a, T> {
     fn query(&self, at: usize) -> &'a [T] {
         &self.queries[at * self.dims..(at + 1) * self.dims]
     }
-
-    fn photo(&self, at: u32) -> &'a [T] {
-        let at = at as usize * self.dims;
-        &self.gallery[at..at + self.dims]
-    }
 }
 
 impl<T: Real> Scores for Products<'_, T> {
@@ -61,13 +56,9 @@ impl<T: Real> Scores for Products<'_, T> {
     }
 
     fn exact(&self, query: usize, photos: &[u32]) -> Vec<f64> {
-        let (query, mut scores) = (self.query(query), Vec::with_capacity(photos.len()));
-        let (fours, rest) = photos.as_chunks::<4>();
-        for four in fours {
-            scores.extend(T::dots(query, four.map(|at| self.photo(at))));
-        }
-        scores.extend(rest.iter().map(|at| T::dot(query, self.photo(*at))));
-        scores
+        let (query, dims) = (self.query(query), self.dims);
+        let photo = |at: usize| &self.gallery[at * dims..(at + 1) * dims];
+        photos.iter().map(|at| T::dot(query, photo(*at as usize))).collect()
     }
 }
 

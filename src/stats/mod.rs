@@ -4,6 +4,7 @@
 
 pub mod clusters;
 pub mod factorial;
+pub mod gallery;
 pub mod holm;
 pub mod interval;
 pub mod paired;

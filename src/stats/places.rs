@@ -5,7 +5,7 @@
 
 use dgnet_loops::scores::{Bins, not_below};
 
-use super::ranking::{Gallery, Label};
+use super::gallery::{Gallery, Label};
 
 /// A query's scores with the gallery.
 pub struct Row<'a> {
@@ -13,15 +13,8 @@ pub struct Row<'a> {
     pub rough: &'a [f32],
     /// How far a rough score may be from the exact one. Not a number: any distance.
     pub margin: f64,
-    /// The exact scores of photos.
-    pub exact: &'a dyn Fn(&[u32]) -> Vec<f64>,
-}
-
-impl Row<'_> {
-    /// The exact scores of photos as ranking compares them.
-    fn exact(&self, photos: &[u32]) -> impl Iterator<Item = f64> {
-        (self.exact)(photos).into_iter().map(comparable)
-    }
+    /// The exact score of a photo.
+    pub exact: &'a dyn Fn(usize) -> f64,
 }
 
 /// Scores in 32 bits, and how far the rounding may have moved one.
@@ -42,29 +35,25 @@ pub fn places(row: &Row<'_>, query: Label, gallery: &Gallery) -> Vec<usize> {
     if matches.is_empty() {
         return Vec::new();
     }
-    let scores = row.exact(&matches);
-    let mut matches: Vec<(f64, u32)> = scores.zip(matches.iter().copied()).collect();
+    let exact = |at: u32| comparable((row.exact)(at as usize));
+    let mut matches: Vec<(f64, u32)> = matches.into_iter().map(|at| (exact(at), at)).collect();
     matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
     // photos that stand before match k, but not before match k - 1
     let mut ahead = vec![0; matches.len() + 1];
     let mut near = candidates(row, &matches, &junk, &mut ahead);
     near.retain(|at| !gallery.is_match_or_junk(query, *at));
-    let mut open = Vec::new();
     for at in near {
         let rough = f64::from(row.rough[at as usize]);
-        let before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
+        let mut before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
         let is_settled = before == 0 || matches[before - 1].0 > rough + row.margin;
         // without a margin or a number there is nothing to compare, so nothing is settled
-        if is_settled && rough.is_finite() && row.margin.is_finite() {
-            ahead[before] += 1;
-        } else {
-            open.push(at);
+        if !is_settled || !rough.is_finite() || !row.margin.is_finite() {
+            let own = exact(at);
+            before = matches.partition_point(|(score, other)| {
+                own.total_cmp(score).then(other.cmp(&at)).is_lt()
+            });
         }
-    }
-    for (at, own) in open.iter().zip(row.exact(&open)) {
-        let is_before =
-            |(score, other): &(f64, u32)| own.total_cmp(score).then(other.cmp(at)).is_lt();
-        ahead[matches.partition_point(is_before)] += 1;
+        ahead[before] += 1;
     }
     let mut passed = 0;
     let ranks = ahead.iter().take(matches.len()).enumerate().map(|(place, ahead)| {
@@ -130,7 +119,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stats::ranking::{is_match, order};
+    use crate::stats::gallery::is_match;
+    use crate::stats::ranking::order;
 
     const QUERY: Label = Label { person: 7, camera: 1 };
 
@@ -166,7 +156,7 @@ mod tests {
                 ranked.map(|(rank, _)| rank).collect()
             };
             let gallery = Gallery::new(labels);
-            let of = |photos: &[u32]| photos.iter().map(|at| exact[*at as usize]).collect();
+            let of = |at: usize| exact[at];
             let row = Row { rough: rough.as_slice(), margin, exact: &of };
             prop_assert_eq!(&places(&row, QUERY, &gallery), &sorted);
             let (rough, margin) = rounded(exact.iter().copied());
@@ -181,9 +171,9 @@ mod tests {
             (0..1000).map(|at| Label { person: at % 100, camera: 2 }).collect();
         let scores: Vec<f32> = (0..1000).map(|at| at as f32).collect();
         let asked = std::cell::Cell::new(0);
-        let exact = |photos: &[u32]| {
-            asked.set(asked.get() + photos.len());
-            photos.iter().map(|at| f64::from(*at) + 0.25).collect()
+        let exact = |at: usize| {
+            asked.set(asked.get() + 1);
+            at as f64 + 0.25
         };
         let gallery = Gallery::new(labels);
         let row = Row { rough: scores.as_slice(), margin: 1.5, exact: &exact };

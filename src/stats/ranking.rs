@@ -1,4 +1,4 @@
-//! Ranking a gallery for queries by the Market-1501 protocol, on rows of scores: junk rules, average
+//! Ranking a gallery for queries by the Market-1501 protocol, on rows of scores: average
 //! precisions, CMC, mINP. Where the scores come from is not known here; where matches stand among them is
 //! found by `places`.
 
@@ -8,66 +8,8 @@ use std::sync::mpsc;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::gallery::{Gallery, Label, is_junk, is_match};
 use super::places::{Row, comparable, places, rounded};
-
-/// What a photo's name says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Label {
-    /// Person; -1 is junk, 0 a distractor, wrong for every query.
-    pub person: i64,
-    /// Camera.
-    pub camera: u32,
-}
-
-/// The photos among which queries look for their persons.
-#[derive(Debug, Clone, Default)]
-pub struct Gallery {
-    labels: Vec<Label>,
-    /// Photos by person, ascending.
-    of: BTreeMap<i64, Vec<u32>>,
-}
-
-impl Gallery {
-    /// # Panics
-    /// Where there are more than 2^32 photos.
-    #[must_use]
-    pub fn new(labels: Vec<Label>) -> Self {
-        let mut of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        assert!(u32::try_from(labels.len()).is_ok(), "places of photos have 32 bits");
-        for (label, at) in labels.iter().zip(0..) {
-            of.entry(label.person).or_default().push(at);
-        }
-        Self { labels, of }
-    }
-
-    /// Photos.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The true matches of a query and its junk, both ascending.
-    pub(super) fn matches_and_junk(&self, query: Label) -> (Vec<u32>, Vec<u32>) {
-        let of = |person: i64| self.of.get(&person).into_iter().flatten().copied();
-        let own = of(query.person).filter(|_| query.person > 0);
-        let (mut junk, matches): (Vec<u32>, Vec<u32>) =
-            own.partition(|at| is_junk(query, self.labels[*at as usize]));
-        junk.extend(of(-1));
-        (matches, junk)
-    }
-
-    /// Whether a photo is a true match of a query or junk for it.
-    pub(super) fn is_match_or_junk(&self, query: Label, photo: u32) -> bool {
-        let photo = self.labels[photo as usize];
-        is_match(query, photo) || is_junk(query, photo)
-    }
-}
 
 /// How the gallery was ranked for one query that has a true match.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,8 +35,7 @@ pub fn rank(scores: &[f64], query: Label, gallery: &[Label]) -> Option<Ranked> {
 
 fn rank_scores(scores: &[f64], query: Label, gallery: &Gallery) -> Option<Ranked> {
     let (rough, margin) = rounded(scores.iter().copied());
-    let exact = |photos: &[u32]| photos.iter().map(|at| scores[*at as usize]).collect();
-    rank_row(&Row { rough: &rough, margin, exact: &exact }, query, gallery)
+    rank_row(&Row { rough: &rough, margin, exact: &|at| scores[at] }, query, gallery)
 }
 
 /// As [`rank`], where most scores are known roughly.
@@ -129,10 +70,7 @@ impl Camera {
 fn rank_by_camera(row: &Row<'_>, query: Label, cameras: &[Camera]) -> Vec<(u32, Ranked)> {
     let rank = |Camera { name, photos, own }: &Camera| {
         let rough: Vec<f32> = photos.iter().map(|at| row.rough[*at as usize]).collect();
-        let exact = |asked: &[u32]| {
-            let asked: Vec<u32> = asked.iter().map(|at| photos[*at as usize]).collect();
-            (row.exact)(&asked)
-        };
+        let exact = |at: usize| (row.exact)(photos[at] as usize);
         let row = Row { rough: &rough, margin: row.margin, exact: &exact };
         Some((*name, rank_row(&row, query, own)?))
     };
@@ -166,7 +104,7 @@ pub fn camera_pairs(
 ) -> Vec<CameraPair> {
     let cameras = Camera::all(gallery);
     let rank = |rough: &[f32], at: usize| {
-        let exact = |photos: &[u32]| scores.exact(at, photos);
+        let exact = |photo| scores.exact(at, photo);
         let row = Row { rough, margin: scores.margin(at), exact: &exact };
         rank_by_camera(&row, queries[at], &cameras)
     };
@@ -188,18 +126,6 @@ pub fn camera_pairs(
         }
     };
     pairs.into_iter().map(pair).collect()
-}
-
-/// Whether a gallery photo is a true match of a query; under the query's camera it is junk as well.
-#[must_use]
-pub fn is_match(query: Label, photo: Label) -> bool {
-    photo.person == query.person && query.person > 0
-}
-
-/// Whether a gallery photo is left out for a query: label -1, or the query's person under its camera.
-#[must_use]
-pub fn is_junk(query: Label, photo: Label) -> bool {
-    photo.person == -1 || is_match(query, photo) && photo.camera == query.camera
 }
 
 /// The gallery without junk by descending score, as [`rank`] sees it: indices of photos.
@@ -306,14 +232,14 @@ pub fn rank_all(
     threads: usize,
     fill: &(dyn Fn(usize, &mut [f64]) + Sync),
 ) -> Ranking {
-    let gallery = Gallery::new(gallery.to_vec());
+    let labels = Gallery::new(gallery.to_vec());
     let queries = in_parallel(
         queries.len(),
         threads,
         || vec![0.0; gallery.len()],
         |row, at| {
             fill(at, row);
-            rank_scores(row, queries[at], &gallery)
+            rank_scores(row, queries[at], &labels)
         },
     );
     Ranking { queries }
@@ -323,8 +249,8 @@ pub fn rank_all(
 pub trait Scores: Sync {
     /// How far a rough score of a query may be from the exact one.
     fn margin(&self, query: usize) -> f64;
-    /// The exact scores of a query with some photos; they alone decide.
-    fn exact(&self, query: usize, photos: &[u32]) -> Vec<f64>;
+    /// The exact score, which alone decides.
+    fn exact(&self, query: usize, photo: usize) -> f64;
 }
 
 /// How far a product of two features in 32 bits may be from the exact one, by the `lengths` of both: each is
@@ -350,10 +276,10 @@ pub fn rank_quickly(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Ranking {
-    let gallery = Gallery::new(gallery.to_vec());
+    let labels = Gallery::new(gallery.to_vec());
     let rank = |rough: &[f32], at: usize| {
-        let exact = |photos: &[u32]| scores.exact(at, photos);
-        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], &gallery)
+        let exact = |photo| scores.exact(at, photo);
+        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], &labels)
     };
     Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
 }
@@ -500,8 +426,8 @@ mod tests {
             0.01
         }
 
-        fn exact(&self, _: usize, photos: &[u32]) -> Vec<f64> {
-            photos.iter().map(|at| self.0[*at as usize]).collect()
+        fn exact(&self, _: usize, photo: usize) -> f64 {
+            self.0[photo]
         }
     }
 
@@ -522,8 +448,7 @@ mod tests {
         let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
         let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
         let (rough, margin) = rounded(scores.iter().copied());
-        let exact = |photos: &[u32]| photos.iter().map(|at| scores[*at as usize]).collect();
-        let row = Row { rough: &rough, margin, exact: &exact };
+        let row = Row { rough: &rough, margin, exact: &|at| scores[at] };
         let cameras = rank_by_camera(&row, QUERY, &Camera::all(&gallery));
         let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
         // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor

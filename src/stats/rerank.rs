@@ -98,12 +98,7 @@ impl<'a> Reranker<'a> {
                 rounded(products.map(|(photo, product)| {
                     nearness(photo, squared(f64::from(*product)) / farthest)
                 }));
-            let exact = |photos: &[u32]| {
-                let photos = photos.iter().map(|photo| *photo as usize);
-                photos
-                    .map(|photo| nearness(photo, self.photos.distance(at, self.queries + photo)))
-                    .collect()
-            };
+            let exact = |photo| nearness(photo, self.photos.distance(at, self.queries + photo));
             // the weighted sum's own roundings: fewer than eight, of numbers below four (where `farthest` is tiny they
             // are larger, and so is the first term)
             let margin =

@@ -60,12 +60,10 @@ pub fn text(batch: &Batch) -> String {
         );
     }
     out += "*) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;\nesac\n";
-    out + &work()
-}
-
-fn work() -> String {
     let environment = ENVIRONMENT.map(|(name, value)| format!("{name}={value}")).join(" ");
-    WORK.replace("@NOT_REQUEUED@", &NOT_REQUEUED.to_string()).replace("@ENVIRONMENT@", &environment)
+    out + &WORK
+        .replace("@NOT_REQUEUED@", &NOT_REQUEUED.to_string())
+        .replace("@ENVIRONMENT@", &environment)
 }
 
 /// Waits for the worker through signals. Bash returns from `wait` when a trap has run.
@@ -229,8 +227,8 @@ case \"$SLURM_ARRAY_TASK_ID\" in
 *) echo \"no task $SLURM_ARRAY_TASK_ID\" >&2; exit 2 ;;
 esac
 ";
-        let work = work();
-        assert!(work.contains("\nexport CUBLAS_WORKSPACE_CONFIG=:4096:8 ") && !work.contains("@E"));
+        let environment = "CUBLAS_WORKSPACE_CONFIG=:4096:8 MIMALLOC_PURGE_DELAY=-1";
+        let work = WORK.replace("@NOT_REQUEUED@", "75").replace("@ENVIRONMENT@", environment);
         assert_eq!(text(&batch()).strip_suffix(&work), Some(expected));
     }
 

@@ -247,9 +247,10 @@ pub fn name(device: Device) -> String {
 
 #[cfg(test)]
 mod tests {
+    use tch::{Device, Kind, Tensor};
+
     use super::{Arithmetic, device, multiply};
     use dgnet::spec::settings::{Device as Wanted, Precision};
-    use tch::{Device, Kind, Tensor};
 
     #[test]
     fn bf16_narrows_products_and_nothing_that_is_asked_for_exactly() {

@@ -8,24 +8,10 @@ use tch::{Kind, Tensor};
 use crate::compute::multiply;
 
 /// A number that features are made of. Products that decide are summed in 64 bits either way.
-pub trait Real: Number + Sync + tch::kind::Element {
-    /// The same value in 64 bits.
-    fn wide(self) -> f64;
-}
+pub trait Real: Number + Sync + tch::kind::Element {}
 
-impl Real for f32 {
-    #[inline]
-    fn wide(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Real for f64 {
-    #[inline]
-    fn wide(self) -> f64 {
-        self
-    }
-}
+impl Real for f32 {}
+impl Real for f64 {}
 
 /// The products of query and gallery features, each summed in 64 bits.
 pub(super) struct Products<'a, T> {
@@ -55,10 +41,8 @@ impl<T: Real> Scores for Products<'_, T> {
         product_margin(self.dims, [length, self.longest])
     }
 
-    fn exact(&self, query: usize, photos: &[u32]) -> Vec<f64> {
-        let (query, dims) = (self.query(query), self.dims);
-        let photo = |at: usize| &self.gallery[at * dims..(at + 1) * dims];
-        photos.iter().map(|at| T::dot(query, photo(*at as usize))).collect()
+    fn exact(&self, query: usize, photo: usize) -> f64 {
+        T::dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
     }
 }
 

@@ -83,7 +83,7 @@ pub fn l2_normalise(rows: &mut [f32], dims: usize) {
         let norm = f32::dot(row, row).sqrt();
         if norm > 0.0 {
             for value in row {
-                *value = (value.wide() / norm) as f32;
+                *value = (f64::from(*value) / norm) as f32;
             }
         }
     }
@@ -239,7 +239,7 @@ pub fn pooled(query: &Features, photos: &Features) -> Features {
         for (label, own) in query.labels.iter().zip(own.chunks_exact(dims.max(1))) {
             match of.get(&(label.person, label.camera)) {
                 Some(members) => all.extend((0..dims).map(|k| {
-                    let sum: f64 = members.iter().map(|&at| halves[at * dims + k].wide()).sum();
+                    let sum: f64 = members.iter().map(|&at| f64::from(halves[at * dims + k])).sum();
                     (sum / members.len() as f64) as f32
                 })),
                 None => all.extend(own),
@@ -271,7 +271,7 @@ pub fn reranked(
         let root = fine_weight.sqrt();
         let mut rows = join(&features.primary, &features.fine, features.dims, [1.0, root]);
         l2_normalise(&mut rows, dims);
-        rows.iter().map(|value| value.wide()).collect()
+        rows.into_iter().map(f64::from).collect()
     };
     let mut all = unit(query);
     let split = all.len();

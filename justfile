@@ -123,7 +123,7 @@ sample: setup
     cp reports/sample/results.db "$folder/"
     {{ dgnet }} --runs "$folder" report components --out "$folder/report"
     cp "$folder"/report/{index.html,table.csv,table.md} reports/sample/
-    chromium --headless --no-sandbox --hide-scrollbars --window-size=1180,1500 \
+    chromium --headless --no-sandbox --hide-scrollbars --window-size=1180,1720 \
         --screenshot=reports/sample/report.png "file://$folder/report/index.html"
 
 _libtorch:

@@ -29,7 +29,10 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
         || match error.downcast_ref::<SweepError>() {
             Some(SweepError::Store(source)) => of_store(source),
             Some(
-                SweepError::Data { .. } | SweepError::NoCell { .. } | SweepError::NoNetwork { .. },
+                SweepError::Data { .. }
+                | SweepError::Device { .. }
+                | SweepError::NoCell { .. }
+                | SweepError::NoNetwork { .. },
             ) => true,
             _ => false,
         }

@@ -100,7 +100,7 @@ enum Verb {
     Note(marks::NoteArgs),
     Tag(marks::TagArgs),
     Archive(marks::ArchiveArgs),
-    /// Draw people, check a data set
+    /// Draw people, check a data set, keep persons for validation
     #[command(subcommand)]
     Data(data::Verb),
     /// Rebuild the database from the run folders

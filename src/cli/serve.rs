@@ -29,7 +29,7 @@ nothing is written, and no sweep waits for it. Ctrl-C ends it.
   /report/NAME/    its whole report, as `dgnet report` writes it, made anew when the database changes
 
 Another machine is looked at through SSH, which keeps everybody else out:
-  ssh -L 8080:127.0.0.1:8080 MACHINE dgnet serve
+  ssh -t -L 8080:127.0.0.1:8080 MACHINE 'cd dgnet && target/debug/dgnet serve'
 
 Examples:
   dgnet serve

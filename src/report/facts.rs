@@ -10,10 +10,13 @@ use super::measure::{Measure, bytes, count, duration, list, number};
 use crate::stats;
 use crate::store::rows::{CellRow, StudyData};
 
-/// Finished seeds of an arm that count: those on other data than its first are never pooled with it.
+/// Finished seeds of an arm that count: those on other data than its first or of an older recipe are never
+/// pooled with it.
 pub fn finished(data: &StudyData, arm: &str) -> Vec<u64> {
     let others = strangers(data, arm);
+    let newest = data.cells.iter().map(|cell| cell.recipe).max();
     let done = data.cells.iter().filter(|cell| cell.arm == arm && cell.state == "done");
+    let done = done.filter(|cell| Some(cell.recipe) == newest);
     done.map(|cell| cell.seed).filter(|seed| !others.contains(seed)).collect()
 }
 
@@ -146,7 +149,7 @@ fn by_chance(arms: &[Compared]) -> String {
     let told = match explored {
         0 | 1 => String::new(),
         _ => format!(
-            ": were none of the {explored} different, at most {} of them would be called worse or better on average",
+            "; chance alone would call up to {} of these {explored} worse or better, on average, if none of them were",
             number(expected, usize::from(expected < 1.0) + usize::from(expected < 10.0))
         ),
     };

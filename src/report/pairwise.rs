@@ -73,6 +73,11 @@ pub fn pairwise(
     if let Some(reason) = refusal(&met, &measure) {
         return Err(ReportError::Unlike(reason));
     }
+    if measure.higher.is_none() {
+        return Err(ReportError::Unlike(format!(
+            "`{metric}` has no better or worse: nothing is decided on it\n  hint: for example `--metric mAP`; `dgnet query` shows its values"
+        )));
+    }
     judge(&mut db, study, measure, met, band)
 }
 

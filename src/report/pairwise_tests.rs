@@ -163,7 +163,8 @@ fn other_data_and_other_recipes_are_refused() {
 fn an_arm_that_lacks_the_metric_is_named() {
     let lab = Lab::new();
     let (full, less) = (("full", &[0.61, 0.63][..]), ("teacher_only", &[0.58, 0.597][..]));
-    lab.study("s", "dd", &[full, less, ("other_teacher", &[0.58, 0.597])]);
+    let more = ("more", &[0.6, 0.62][..]);
+    lab.study("s", "dd", &[full, less, more, ("other_teacher", &[0.58, 0.597])]);
     let refused = |one, other| lab.compare(one, other, Some("diversity")).unwrap_err().to_string();
     let text = refused("full", "teacher_only");
     assert!(text.starts_with("`teacher_only` has no `diversity`: none of its finished"), "{text}");
@@ -171,6 +172,7 @@ fn an_arm_that_lacks_the_metric_is_named() {
     assert_eq!(text, refused("teacher_only", "full"));
     let text = refused("other_teacher", "teacher_only");
     assert!(text.starts_with("neither `other_teacher` nor `teacher_only` has"), "{text}");
+    assert!(refused("full", "more").starts_with("`diversity` has no better or worse"));
     let mut db = Db::open_read(&Db::file(lab.root())).unwrap();
     let measure = Measure::of("diversity", &db.metric_defs().unwrap());
     let arms = ["full", "teacher_only"].map(|arm| ("s".to_owned(), arm.to_owned()));

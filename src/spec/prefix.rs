@@ -43,7 +43,9 @@ impl Course {
         let asked =
             Teacher { labels: usual.labels, batch_norm: usual.batch_norm, ..fixed.teacher.clone() };
         let teacher = json!([teacher, asked]).to_string();
-        fixed.loss = Loss::default();
+        // weights change from step to step, what the perceptual loss looks with does not
+        fixed.loss =
+            Loss { perceptual_weights: fixed.loss.perceptual_weights.take(), ..Loss::default() };
         fixed.teacher = Teacher::default();
         fixed.pictures = Pictures::default();
         fixed.eval = on_the_way(&fixed.eval);
@@ -285,6 +287,18 @@ mod tests {
         assert_eq!(common(&full, &offline(|s| s.loss.lambda_prim = 1.0)), 31);
         // the generator's losses are over before E_a's first step, but they made its images
         assert_eq!(common(&full, &offline(|s| s.loss.lambda_img = 1.0)), 0);
+    }
+
+    #[test]
+    fn trainings_that_look_through_other_eyes_share_nothing() {
+        let through = |eyes: &'static str| {
+            let mut settings = settings();
+            settings.loss.lambda_perceptual = 1.0;
+            settings.loss.perceptual_weights = Some(eyes.to_owned());
+            Course::new(&settings, 1, "data", "teacher")
+        };
+        assert!(common(&through("a"), &through("a")) > 0);
+        assert_eq!(common(&through("a"), &through("b")), 0);
     }
 
     #[test]

@@ -13,11 +13,13 @@ const MAX_COUNT: i128 = 100_000;
 /// Longest time limit, in minutes: a year.
 const MAX_MINUTES: u64 = 366 * 24 * 60;
 /// Options that the launcher itself needs and states.
-const OWN: [&str; 18] = [
+const OWN: [&str; 23] = [
     "array",
     "a",
     "chdir",
     "D",
+    "clusters",
+    "M",
     "dependency",
     "d",
     "error",
@@ -31,6 +33,9 @@ const OWN: [&str; 18] = [
     "o",
     "requeue",
     "signal",
+    "test-only",
+    "wait",
+    "W",
     "wrap",
 ];
 

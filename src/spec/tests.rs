@@ -576,6 +576,13 @@ fn switches_that_cannot_work_are_refused() {
     }
 }
 
+#[test]
+fn a_seed_is_what_a_database_can_keep() {
+    let with = |seed: u64| format!("study: s\nseeds: [{seed}]\narms: {{ a: }}\n");
+    assert_eq!(load(&with(i64::MAX as u64)).unwrap().arms.len(), 1);
+    assert!(refused(&with(1 << 63)).contains("s.yaml:2:9: `seeds`: expected"));
+}
+
 /// A refused run keeps its folder and its settings, so a lowered bound has to be another run.
 #[test]
 fn the_bound_for_a_teacher_counts_where_a_teacher_is_tried() {

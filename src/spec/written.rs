@@ -161,7 +161,9 @@ fn read_seeds(node: &Node) -> Result<Vec<u64>, SpecError> {
     let mut seeds = Vec::with_capacity(items.len());
     for item in items {
         let Value::Integer(seed) = item.value else { return Err(refuse(item)) };
-        let seed = u64::try_from(seed).map_err(|_| refuse(item))?;
+        // databases keep whole numbers up to 2^63 - 1
+        let seed = i64::try_from(seed).ok().and_then(|seed| u64::try_from(seed).ok());
+        let seed = seed.ok_or_else(|| refuse(item))?;
         if !seen.insert(seed) {
             return Err(item
                 .at

@@ -18,7 +18,7 @@ use super::process::{ROUND, worker_executable};
 /// a signal to this process stops it, and it ends as it sees fit.
 ///
 /// # Errors
-/// When there is no worker or the system does not start it.
+/// When there is no worker, the system does not start it, or a signal ends it.
 pub fn errand(
     runs_root: &Path,
     verb: &str,
@@ -68,5 +68,6 @@ pub fn errand(
         }
     }
     let status = child.wait().map_err(failed("wait for the worker"))?;
-    Ok(status.code().unwrap_or(1))
+    // a worker that a signal ended (out of memory, say) has told nobody
+    status.code().ok_or_else(|| SweepError::Worker { reason: format!("it ended with {status}") })
 }

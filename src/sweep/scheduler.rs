@@ -279,7 +279,7 @@ impl Schedule<'_> {
             } else if self.jobs[job]
                 .after
                 .iter()
-                .any(|at| self.states[*at] == JobState::Interrupted)
+                .any(|at| !self.is_help(*at) && self.states[*at] == JobState::Interrupted)
             {
                 self.states[job] = JobState::Interrupted;
             }
@@ -459,11 +459,13 @@ mod tests {
     fn runs_wait_for_a_shared_beginning_and_go_on_without_it() {
         let prefix = Job { kind: JobKind::Prefix, ..job("beginning", &[]) };
         let jobs = [prefix, job("a", &[0]), job("b", &[0])];
-        let mut fake = Fake::default();
-        fake.script.insert(0, vec![Outcome::Diverged("loss is nan".into())]);
-        let states = run(&jobs, 2, &mut fake);
-        assert_eq!(fake.log.join(" "), "start 0 start 1 start 2");
-        assert_eq!(states[1..], [JobState::Done, JobState::Done]);
+        for end in [Outcome::Diverged("loss is nan".into()), Outcome::Interrupted] {
+            let mut fake = Fake::default();
+            fake.script.insert(0, vec![end]);
+            let states = run(&jobs, 2, &mut fake);
+            assert_eq!(fake.log.join(" "), "start 0 start 1 start 2");
+            assert_eq!(states[1..], [JobState::Done, JobState::Done]);
+        }
     }
 
     #[test]

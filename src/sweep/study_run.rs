@@ -120,8 +120,15 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
         path: lock_file,
         hint: "a sweep of it is running; wait for it, or stop it and start again".into(),
     })?;
-    study_dir::write(runs_root, &plan.record)?;
     let tasks = tasks(plan);
+    if !tasks.is_empty() {
+        // what refuses the sweep refuses it before anything is written
+        worker_executable()?;
+        if options.slurm.is_none() {
+            places(plan, &options.devices, options.jobs)?;
+        }
+    }
+    study_dir::write(runs_root, &plan.record)?;
     if !tasks.is_empty() {
         Stages::new(runs_root).remove_abandoned();
     }

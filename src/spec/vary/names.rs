@@ -66,7 +66,7 @@ pub(super) fn arm(
     let mut name = format!("{prefix}{}", names.join("_"));
     if name.len() > MAX_NAME {
         let hash = blake3::hash(name.as_bytes()).to_hex();
-        name = format!("{}-{}", &name[..MAX_NAME - 9], &hash[..8]);
+        name = format!("{}-{}", &name[..name.floor_char_boundary(MAX_NAME - 9)], &hash[..8]);
     }
     check_name("arm", &name, at)?;
     let label = match (words.parts, words.everything) {

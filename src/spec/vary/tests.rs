@@ -109,6 +109,8 @@ fn mistakes_are_named_where_they_are() {
     );
     assert!(refused("- grid: { loss.lambda_img: [x] }").contains("v.yaml:1:29"));
     assert!(refused("- prefix: a").contains("the rule says nothing"));
+    let long = format!("- grid: {{ loss.lambda_img: [0.1] }}\n  prefix: {}\n", "ä".repeat(29));
+    assert!(refused(&long).contains("may only have"), "{}", refused(&long));
     assert!(refused("- random: { loss.lambda_img: [1, 2] }").contains("needs `n`"));
     let twice =
         "- grid: { loss.lambda_img: [1] }\n- grid: { data.drawn.ids: [4], loss.lambda_img: [1] }\n";

@@ -44,6 +44,9 @@ fn train_stage(
     let dir = RunDir::new(&folder);
     let mut session = Session::open(job, &dir, forks, steps)?;
     let mut writer = RunWriter::begin(&folder, &session.begin(&dir, steps)?)?;
+    for complaint in session.complaints() {
+        writer.event("warn", complaint)?;
+    }
     let phase = if kind == StageKind::Prefix {
         session.train_prefix(job, &mut writer, (steps, key))?
     } else {

@@ -21,7 +21,7 @@ use crate::train::weights::Weights;
 use dgnet::data::loader::{Images, Prefetch, TeacherLoader};
 use dgnet::data::rng::Rng;
 use dgnet::data::sampler::hold_out;
-use dgnet::spec::settings::{Mode, TeacherSource};
+use dgnet::spec::settings::{Mode, Settings, TeacherSource};
 use dgnet::store::files::create_folder;
 use dgnet::store::records::{MetricLine, Number};
 use dgnet::store::{Pulse, RunLock, RunWriter, StageKind, StoreError};
@@ -51,7 +51,7 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
         return Ok(Exit::Done);
     }
     let (mut tensors, mut curves, mut steps) = (Vec::new(), Vec::new(), 0);
-    for nth in 0..job.spec.settings.teacher.count {
+    for nth in 0..teacher_count(&job.spec.settings) {
         let mut course = Course::open(job, &resume, nth)?;
         match course.run(job)? {
             Phase::Complete => {}
@@ -61,7 +61,7 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
                 return Ok(Exit::Diverged);
             }
         }
-        if course.step > 0 && nth + 1 < job.spec.settings.teacher.count {
+        if course.step > 0 && nth + 1 < teacher_count(&job.spec.settings) {
             course.save(job, &[])?;
         }
         tensors.extend(variables(&called(nth), &course.trainer.vars));
@@ -74,6 +74,11 @@ pub fn train(job: &Job) -> Result<Exit, WorkerError> {
     job.stages.publish(work)?;
     let _ = fs::remove_dir_all(&resume);
     Ok(Exit::Done)
+}
+
+/// Teachers of a run; one that is trained for itself is alone, as its identity says.
+fn teacher_count(settings: &Settings) -> u32 {
+    if settings.train.mode == Mode::TeacherOnly { 1 } else { settings.teacher.count }
 }
 
 /// The name of the nth teacher in files: teacher, teacher1, teacher2.
@@ -205,7 +210,7 @@ impl Course {
                 });
             }
             losses.push(loss);
-            let (before, all) = (u64::from(self.nth) * steps, u64::from(settings.teacher.count));
+            let (before, all) = (u64::from(self.nth) * steps, u64::from(teacher_count(settings)));
             self.pulse.beat("teacher", before + self.step, all * steps)?;
             if self.step.is_multiple_of(epoch_steps) {
                 self.note_epoch(job, &mut losses)?;
@@ -313,7 +318,7 @@ pub fn load(job: &Job) -> Result<Teachers, WorkerError> {
     check_classes(job, &weights)?;
     let steps = weights.record.as_ref().map_or(0, |record| record.step);
     let mut teachers = Teachers { nets: Vec::new(), vars: Vec::new(), steps };
-    for nth in 0..settings.teacher.count {
+    for nth in 0..teacher_count(settings) {
         let (net, vars) = build(settings, job.class_count(), job.spec.seed, job.device);
         weights.fill(&called(nth), &vars)?;
         if given.is_some() && settings.train.mode == Mode::Joint {

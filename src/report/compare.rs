@@ -65,11 +65,16 @@ impl Compared {
     }
 }
 
+/// The recipe whose runs count; those of an older one are never pooled with them.
+pub(super) fn newest_recipe(data: &StudyData) -> u32 {
+    data.cells.iter().map(|cell| cell.recipe).max().unwrap_or(NOT_BEGUN)
+}
+
 /// Compares every arm with the baseline on the study's primary metric.
 #[must_use]
 pub fn compare(data: &StudyData, frames: &Frames, primary: &Measure) -> Vec<Compared> {
     let worst = worst_value(data, frames, primary);
-    let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
+    let newest = newest_recipe(data);
     let cells: BTreeMap<(&str, u64), &CellRow> = data
         .cells
         .iter()
@@ -157,7 +162,7 @@ fn seed_values(
     arm: &str,
     worst: f64,
 ) -> Vec<SeedValue> {
-    let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
+    let newest = newest_recipe(data);
     let place = data.arms.iter().position(|a| a.name == arm).unwrap_or(usize::MAX);
     let strangers = strangers(data, arm);
     let mut seeds: Vec<SeedValue> = data

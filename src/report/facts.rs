@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::compare::{Compared, NOT_BEGUN, strangers};
+use super::compare::{Compared, NOT_BEGUN, newest_recipe, strangers};
 use super::looks;
 use super::measure::{Measure, bytes, count, duration, list, number};
 use crate::stats;
@@ -14,9 +14,9 @@ use crate::store::rows::{CellRow, StudyData};
 /// pooled with it.
 pub fn finished(data: &StudyData, arm: &str) -> Vec<u64> {
     let others = strangers(data, arm);
-    let newest = data.cells.iter().map(|cell| cell.recipe).max();
+    let newest = newest_recipe(data);
     let done = data.cells.iter().filter(|cell| cell.arm == arm && cell.state == "done");
-    let done = done.filter(|cell| Some(cell.recipe) == newest);
+    let done = done.filter(|cell| cell.recipe == newest);
     done.map(|cell| cell.seed).filter(|seed| !others.contains(seed)).collect()
 }
 
@@ -212,7 +212,7 @@ pub fn conditions(data: &StudyData, primary: &Measure, arms: &[Compared]) -> Vec
             count(diverged, "run")
         ));
     }
-    let newest = data.cells.iter().map(|c| c.recipe).max().unwrap_or(0);
+    let newest = newest_recipe(data);
     let old = data.cells.iter().filter(|c| c.recipe != newest && c.recipe != NOT_BEGUN).count();
     if old > 0 {
         conditions.push(format!("{} of an older recipe left out.", count(old, "run")));

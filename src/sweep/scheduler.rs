@@ -259,8 +259,8 @@ impl Schedule<'_> {
             if self.states[job] != JobState::Waiting {
                 continue;
             }
-            let mut needed = self.jobs[job].after.iter().filter(|at| !self.is_help(**at));
-            let ended = needed.find_map(|needed| {
+            let needed = || self.jobs[job].after.iter().filter(|at| !self.is_help(**at));
+            let ended = needed().find_map(|needed| {
                 let label = &self.jobs[*needed].label;
                 match &self.states[*needed] {
                     JobState::Failed(reason) => {
@@ -276,11 +276,7 @@ impl Schedule<'_> {
             if let Some(state) = ended {
                 executor.give_up(job, &state);
                 self.states[job] = state;
-            } else if self.jobs[job]
-                .after
-                .iter()
-                .any(|at| !self.is_help(*at) && self.states[*at] == JobState::Interrupted)
-            {
+            } else if needed().any(|at| self.states[*at] == JobState::Interrupted) {
                 self.states[job] = JobState::Interrupted;
             }
         }

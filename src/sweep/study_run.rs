@@ -2,7 +2,7 @@
 //! date, and tells how every cell ended. The report is the command line's next step.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -121,15 +121,13 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
         hint: "a sweep of it is running; wait for it, or stop it and start again".into(),
     })?;
     let tasks = tasks(plan);
-    if !tasks.is_empty() {
-        // what refuses the sweep refuses it before anything is written
-        worker_executable()?;
-        if options.slurm.is_none() {
-            places(plan, &options.devices, options.jobs)?;
-        }
-    }
+    // what refuses the sweep refuses it before anything is written
+    let means = match tasks.len() {
+        0 => None,
+        jobs => Some(means(plan, options, jobs)?),
+    };
     study_dir::write(runs_root, &plan.record)?;
-    if !tasks.is_empty() {
+    if means.is_some() {
         Stages::new(runs_root).remove_abandoned();
     }
     for cell in plan.open_runs() {
@@ -155,10 +153,9 @@ pub fn sweep(plan: &Plan, runs_root: &Path, options: &Options) -> Result<Summary
     }
     let own: BTreeSet<RunDir> = plan.cells.iter().map(|cell| cell.run.clone()).collect();
     let indexing = Indexing::begin(runs_root, &plan.study, own)?;
-    let (indexing, Made { states, trained, stopped, ending }) = if tasks.is_empty() {
-        (indexing, Made::default())
-    } else {
-        make(plan, runs_root, options, client, tasks, indexing)?
+    let (indexing, Made { states, trained, stopped, ending }) = match means {
+        None => (indexing, Made::default()),
+        Some(means) => make(plan, runs_root, options, client, means, tasks, indexing)?,
     };
     let indexed = match indexing.finish() {
         // the run folders say what happened, and that is to be heard
@@ -187,19 +184,30 @@ struct Made {
     ending: Ending,
 }
 
+/// What makes the jobs of a sweep.
+struct Means {
+    places: Places,
+    worker: PathBuf,
+}
+
+fn means(plan: &Plan, options: &Options, jobs: usize) -> Result<Means, SweepError> {
+    let places = match options.slurm {
+        // Slurm has a queue of its own
+        Some(_) => Places::plain(jobs),
+        None => places(plan, &options.devices, options.jobs)?,
+    };
+    Ok(Means { places, worker: worker_executable()? })
+}
+
 fn make(
     plan: &Plan,
     runs_root: &Path,
     options: &Options,
     client: Option<Client>,
+    Means { places, worker }: Means,
     tasks: Vec<Task>,
     indexing: Indexing,
 ) -> Result<(Indexing, Made), SweepError> {
-    let places = match options.slurm {
-        // Slurm has a queue of its own
-        Some(_) => Places::plain(tasks.len()),
-        None => places(plan, &options.devices, options.jobs)?,
-    };
     let slots = places.count();
     let signals = Signals::new(SIGNALS)
         .map_err(|source| SweepError::System { action: "listen for signals", source })?;
@@ -226,7 +234,6 @@ fn make(
     let progress = Progress::new(&jobs, classes, cells, slots, (done_before, plan.cells.len()));
     let work = tasks.into_iter().map(|task| (task.job, task.work)).collect();
     let hang_after = options.hang_after.unwrap_or(hang::DEFAULT);
-    let worker = worker_executable()?;
     let workers = Workers::new(runs_root, worker.clone(), work, places, hang_after);
     let workers: Box<dyn Launcher> = match (client, &options.slurm) {
         (Some(client), Some(slurm)) => {

@@ -18,7 +18,7 @@ use super::validate::asks_teacher;
 
 /// Version of the recipe: raised by every change of the program, or of a default, that moves numbers.
 /// Runs of different versions are different runs.
-pub const RECIPE_VERSION: u32 = 2;
+pub const RECIPE_VERSION: u32 = 3;
 
 /// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric or
 /// pictures change. It is part of those two stages' keys alone, so that nothing is trained again.

@@ -481,7 +481,7 @@ fn what_cannot_change_results_forks_no_identity() {
 fn defaults_are_part_of_the_recipe() {
     let defaults = serde_json::to_string(&super::Settings::default()).unwrap();
     let hash = blake3::hash(defaults.as_bytes()).to_hex();
-    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (2, "d70bbeb83277c66c"));
+    assert_eq!((super::identity::RECIPE_VERSION, &hash[..16]), (3, "d70bbeb83277c66c"));
 }
 
 /// Every switch of the paper and the release is a run of its own where it can matter, and only there.

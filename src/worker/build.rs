@@ -11,20 +11,23 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
-    for source in ["compute/native.cpp", "compute/padding.cpp"] {
+    let sources = ["batch_norm", "native", "padding", "second_derivative"]
+        .map(|of| format!("compute/{of}.cpp"));
+    for source in sources.iter().map(String::as_str).chain(["compute/replace.h"]) {
         println!("cargo:rerun-if-changed={source}");
     }
     cc::Build::new()
         .cpp(true)
         .std("c++20")
-        .file("compute/native.cpp")
-        .file("compute/padding.cpp")
+        .files(&sources)
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .flag("-isystem")
         .flag(libtorch.join("include"))
         .warnings(false)
         .flag("-fopenmp")
+        // a product and a sum are rounded one by one, whatever the processor offers
+        .flag("-ffp-contract=off")
         .opt_level(3)
         .compile("dgnet_native");
 }

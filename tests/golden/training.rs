@@ -243,9 +243,8 @@ fn tensors_of(outcome: &Outcome, batch: i64) -> BTreeMap<String, Tensor> {
         put(format!("x_{side}_recon"), part(&forward.own, k));
         put(format!("x_{side}_recon_p"), part(&forward.positive, k));
         for (stem, offset) in [("p", 0), ("pp", 2)] {
-            let (primary, fine) = &forward.logits[k as usize + offset];
-            put(format!("{stem}_{side}.0"), primary.shallow_clone());
-            put(format!("{stem}_{side}.1"), fine.shallow_clone());
+            put(format!("{stem}_{side}.0"), part(&forward.primary, k + offset));
+            put(format!("{stem}_{side}.1"), part(&forward.fine, k + offset));
         }
         for (scale, map) in outcome.judged.iter().enumerate() {
             put(format!("dis_x_{side}.{scale}"), part(map, k));

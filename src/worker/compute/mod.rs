@@ -318,6 +318,65 @@ mod tests {
         assert!(refused.as_ref().is_err_and(|text| text.contains("does not fit")), "{refused:?}");
     }
 
+    /// libtorch's own batch norm is replaced on CPUs (`batch_norm.cpp`): means and deviations one operation at a time give
+    /// the same, and so do their gradients.
+    #[test]
+    fn batch_norm_is_what_its_equation_says() {
+        let random = |size: &[i64]| Tensor::randn(size, (Kind::Double, Device::Cpu));
+        for size in [[3, 2, 1, 1], [2, 3, 5, 5], [4, 1, 7, 9], [1, 5, 12, 6], [2, 2, 1, 31]] {
+            let channels = size[1];
+            let x = (random(&size) * 3.0 + 40.0).set_requires_grad(true);
+            let [weight, bias] = [1, 2].map(|_| random(&[channels]).set_requires_grad(true));
+            let [mean, var] = [1, 2].map(|_| random(&[channels]));
+            let [old_mean, old_var] = [&mean, &var].map(Tensor::copy);
+            let [of, aside] = [random(&size), random(&size)];
+            // a gradient that is not in one piece, and one that is
+            let gradients = |y: &Tensor| {
+                let loss = (y * &of).sum(Kind::Double)
+                    + (y.transpose(2, 3) * &aside.transpose(2, 3)).sum(Kind::Double);
+                Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false)
+            };
+            let running = (Some(&mean), Some(&var));
+            let y = x.batch_norm(
+                Some(&weight),
+                Some(&bias),
+                running.0,
+                running.1,
+                true,
+                0.1,
+                1e-5,
+                false,
+            );
+            let each = Some([0, 2, 3].as_slice());
+            let off = &x - x.mean_dim(each, true, Kind::Double);
+            let square = off.square().mean_dim(each, true, Kind::Double);
+            let [wide_weight, wide_bias] = [&weight, &bias].map(|of| of.view([1, -1, 1, 1]));
+            let plain = off / (&square + 1e-5).sqrt() * wide_weight + wide_bias;
+            let count = (x.numel() as i64 / channels) as f64;
+            let means = x.mean_dim(each, false, Kind::Double);
+            let unbiased = square.view([-1]) * (count / (count - 1.0));
+            for (got, want) in [
+                (&y, &plain),
+                (&mean, &(old_mean * 0.9 + means * 0.1)),
+                (&var, &(old_var * 0.9 + unbiased * 0.1)),
+            ] {
+                let apart = (got - want).abs().max().double_value(&[]);
+                assert!(apart < 1e-10, "{size:?}: {apart}");
+            }
+            for (got, want) in gradients(&y).iter().zip(gradients(&plain)) {
+                let apart = (got - want).abs().max().double_value(&[]);
+                assert!(apart < 1e-9, "{size:?}: {apart}");
+            }
+            let narrow = |of: &Tensor| of.detach().to_kind(Kind::Float);
+            let [x, weight, bias] = [&x, &weight, &bias].map(narrow);
+            let none = None::<&Tensor>;
+            let small =
+                x.batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, 1e-5, false);
+            let apart = (small - narrow(&plain)).abs().max().double_value(&[]);
+            assert!(apart < 1e-4, "{size:?} in 32 bits: {apart}");
+        }
+    }
+
     /// Holds with and without a GPU: nobody has a thousand of them.
     #[test]
     fn a_gpu_that_is_not_there_is_refused_with_the_reason() {

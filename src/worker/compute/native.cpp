@@ -1,23 +1,38 @@
 // What libtorch offers in C++ alone: global switches of arithmetic, autocast, its GPU half, and recorded kernels.
-// The safe faces are mod.rs and recording.rs. The kernels of padding.cpp are put in libtorch's place from here.
+// The safe faces are mod.rs and recording.rs. Kernels of ours are put in the place of libtorch's from here.
 
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Exception.h>
 #include <dlfcn.h>
+#include <torch/library.h>
 
 #include <cstddef>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
-void replace_padding();  // padding.cpp
+#include "replace.h"
 
 namespace {
 
+// libtorch warns of kernels that are replaced; here that is what is wanted.
+struct Quiet : c10::WarningHandler {
+    void process(const c10::Warning&) override {}
+};
+
 // before main, so that every program of this crate computes alike
-[[maybe_unused]] const bool padding_is_replaced = (replace_padding(), true);
+[[maybe_unused]] const torch::Library replaced = [] {
+    Quiet quiet;
+    const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
+    torch::Library kernels{torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__};
+    replace_batch_norm(kernels);
+    replace_padding(kernels);
+    replace_second_derivative(kernels);
+    return kernels;
+}();
 
 using Pool = std::pair<unsigned long long, unsigned long long>;
 

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "replace.h"
+
 namespace {
 
 // Photos as rows of pixels: a pixel is one number where channels are apart in memory, all channels where they are side
@@ -133,23 +135,9 @@ at::Tensor reflection_pad2d_backward(const at::Tensor& of_padded, const at::Tens
     return of_photos;
 }
 
-// libtorch warns of kernels that are replaced; here that is what is wanted.
-struct Quiet : c10::WarningHandler {
-    void process(const c10::Warning&) override {}
-};
-
-struct Kernels {
-    torch::Library library{torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__};
-    Kernels() {
-        library.impl("reflection_pad2d", reflection_pad2d);
-        library.impl("reflection_pad2d_backward", reflection_pad2d_backward);
-    }
-};
-
 }  // namespace
 
-void replace_padding() {
-    Quiet quiet;
-    const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
-    static const Kernels kernels;
+void replace_padding(torch::Library& kernels) {
+    kernels.impl("reflection_pad2d", reflection_pad2d);
+    kernels.impl("reflection_pad2d_backward", reflection_pad2d_backward);
 }

@@ -106,35 +106,6 @@ pub fn with_mirror(image: &[f32], mirror: &[f32], dims: usize) -> Vec<f32> {
     sum
 }
 
-/// Joins the heads' features, row by row: primary half, then fine half times `fine_weight`. Each half is
-/// L2-normalised first. A query's weight is that of `eval.fine_weight` (0: primary only), a gallery
-/// photo's is 1.
-///
-/// # Shapes
-/// `primary`, `fine`: rows of `dims`; the result: rows of `2 * dims`.
-#[must_use]
-pub fn compose(primary: &[f32], fine: &[f32], dims: usize, fine_weight: f32) -> Vec<f32> {
-    join(primary, fine, dims, [1.0, fine_weight])
-}
-
-/// As [`compose`], for ranking by the fine half alone: the primary half is zero, the fine half whole.
-#[must_use]
-pub fn compose_fine_only(primary: &[f32], fine: &[f32], dims: usize) -> Vec<f32> {
-    join(primary, fine, dims, [0.0, 1.0])
-}
-
-fn join(primary: &[f32], fine: &[f32], dims: usize, weights: [f32; 2]) -> Vec<f32> {
-    let (mut primary, mut fine) = (primary.to_vec(), fine.to_vec());
-    l2_normalise(&mut primary, dims);
-    l2_normalise(&mut fine, dims);
-    let rows = primary.chunks_exact(dims.max(1)).zip(fine.chunks_exact(dims.max(1)));
-    rows.flat_map(|(primary, fine)| {
-        let primary = primary.iter().map(move |value| value * weights[0]);
-        primary.chain(fine.iter().map(move |value| value * weights[1]))
-    })
-    .collect()
-}
-
 /// The features of the photos of one split, a half per head, each from [`with_mirror`].
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Features {
@@ -146,6 +117,23 @@ pub struct Features {
     pub fine: Vec<f32>,
     /// Length of one half.
     pub dims: usize,
+}
+
+impl Features {
+    /// The heads' features joined, row by row: primary half, then fine half times `fine_weight`. A query's weight is
+    /// that of `eval.fine_weight` (0: primary alone), a gallery photo's is 1.
+    ///
+    /// # Shapes
+    /// -> rows of `2 * dims`
+    #[must_use]
+    pub fn joined(&self, fine_weight: f32) -> Vec<f32> {
+        let dims = self.dims.max(1);
+        let rows = self.primary.chunks_exact(dims).zip(self.fine.chunks_exact(dims));
+        rows.flat_map(|(primary, fine)| {
+            primary.iter().copied().chain(fine.iter().map(move |value| value * fine_weight))
+        })
+        .collect()
+    }
 }
 
 /// The three rankings of one evaluation.
@@ -200,8 +188,7 @@ pub fn by_both(
     threads: usize,
 ) -> Result<Ranking, ShapeError> {
     fit(query, gallery)?;
-    let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
-    let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
+    let (joined, photos) = (query.joined(fine_weight), gallery.joined(1.0));
     rank(&joined, &query.labels, &photos, &gallery.labels, 2 * query.dims, threads)
 }
 
@@ -217,16 +204,16 @@ pub fn by_cameras(
 ) -> Result<Vec<CameraPair>, ShapeError> {
     fit(query, gallery)?;
     let dims = 2 * query.dims;
-    let joined = compose(&query.primary, &query.fine, query.dims, fine_weight);
-    let photos = compose(&gallery.primary, &gallery.fine, query.dims, 1.0);
+    let (joined, photos) = (query.joined(fine_weight), gallery.joined(1.0));
     let (photos, labels) = without_junk(&photos, &gallery.labels, dims);
     let products = Products::new(&joined, &photos, dims);
     let rough = rough_products(&joined, &photos, dims);
     Ok(camera_pairs(&query.labels, &labels, threads, &rough, &products))
 }
 
-/// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera
-/// (their halves are of unit length already); a query without any keeps its own.
+/// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera. A mean is
+/// not normalised again: a half in which the photos disagree is shorter and counts for less. A query without any
+/// photo keeps its own feature.
 #[must_use]
 pub fn pooled(query: &Features, photos: &Features) -> Features {
     let dims = query.dims;
@@ -269,7 +256,7 @@ pub fn reranked(
     let dims = 2 * query.dims;
     let unit = |features: &Features| -> Vec<f64> {
         let root = fine_weight.sqrt();
-        let mut rows = join(&features.primary, &features.fine, features.dims, [1.0, root]);
+        let mut rows = features.joined(root);
         l2_normalise(&mut rows, dims);
         rows.into_iter().map(f64::from).collect()
     };
@@ -316,6 +303,21 @@ mod tests {
         let pooled = pooled(&query, &photos);
         assert_eq!(pooled.primary, [0.5, 0.5, 0.0, 1.0]);
         assert_eq!(pooled.labels, query.labels);
+    }
+
+    #[test]
+    fn the_half_in_which_photos_of_a_query_disagree_counts_for_less() {
+        let query = features(&[(1, 1)], &[[1.0, 0.0]]);
+        let mut photos = features(&[(1, 1), (1, 1)], &[[1.0, 0.0], [0.0, 1.0]]);
+        photos.fine = vec![1.0, 0.0, 1.0, 0.0];
+        let pooled = pooled(&query, &photos);
+        let mut gallery = features(&[(2, 2), (1, 2)], &[[0.0, 1.0], [1.0, 0.0]]);
+        gallery.primary = vec![0.6, 0.8, -0.6, 0.8];
+        gallery.fine = vec![0.0, 1.0, 1.0, 0.0];
+        // scores are 0.7 and 0.1 + w; a primary half of unit length would say 0.99 and 0.14 + w
+        for (weight, first) in [(0.5, 0.0), (0.7, 1.0)] {
+            assert_eq!(by_both(&pooled, &gallery, weight, 1).unwrap().rank(1), first, "{weight}");
+        }
     }
 
     #[test]
@@ -424,12 +426,16 @@ mod tests {
     }
 
     #[test]
-    fn halves_are_normalised_before_the_query_is_weighted() {
-        let query = compose(&[3.0, 4.0], &[0.0, 10.0], 2, 0.5);
-        assert_eq!(query, [0.6, 0.8, 0.0, 0.5]);
-        assert_eq!(compose(&[3.0, 4.0], &[0.0, 10.0], 2, 0.0), [0.6, 0.8, 0.0, 0.0]);
-        assert_eq!(compose_fine_only(&[3.0, 4.0], &[0.0, 10.0], 2), [0.0, 0.0, 0.0, 1.0]);
-        assert_eq!(compose(&[0.0, 0.0], &[0.0, 2.0], 2, 1.0), [0.0, 0.0, 0.0, 1.0]);
+    fn a_joined_feature_is_the_primary_half_and_the_weighted_fine_half() {
+        let half = |values: [f32; 2]| with_mirror(&values, &values, 2);
+        let query = Features {
+            labels: vec![Label { person: 1, camera: 1 }],
+            primary: half([3.0, 4.0]),
+            fine: half([0.0, 10.0]),
+            dims: 2,
+        };
+        assert_eq!(query.joined(0.5), [0.6, 0.8, 0.0, 0.5]);
+        assert_eq!(query.joined(0.0), [0.6, 0.8, 0.0, 0.0]);
     }
 
     #[test]

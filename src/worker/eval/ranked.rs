@@ -1,7 +1,7 @@
 //! A ranked list as a picture: the query, then the gallery photos ranked first, right ones in a solid
 //! green frame with a tick below, wrong ones in a dashed red frame with a cross. No file is read.
 
-use super::rank::{Features, compose};
+use super::rank::Features;
 use dgnet::data::pixels::{Rgb8, grid};
 use dgnet::stats::ranking::order;
 use dgnet_loops::products::Number;
@@ -35,8 +35,7 @@ pub fn lists(
     chosen: &[usize],
 ) -> Vec<Vec<usize>> {
     let dims = 2 * query.dims;
-    let queries = compose(&query.primary, &query.fine, query.dims, fine_weight);
-    let photos = compose(&gallery.primary, &gallery.fine, gallery.dims, 1.0);
+    let (queries, photos) = (query.joined(fine_weight), gallery.joined(1.0));
     chosen
         .iter()
         .map(|&at| {

@@ -5,7 +5,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
-use super::layers::{BatchNorm, Init, Linear, upsample2};
+use super::layers::{BatchNorm, Init, Linear, interleaved, stacked, upsample2};
 use super::resnet::{Resnet, out_channels};
 use dgnet::spec::settings::{Appearance, Upsample};
 
@@ -112,7 +112,7 @@ impl AppearanceEncoder {
     }
 
     fn map(&self, photo: &Tensor, pass: Pass) -> Tensor {
-        self.backbone.forward(&enlarge(photo, self.upsample), pass)
+        self.backbone.forward(&enlarge(&interleaved(photo, pass), self.upsample), pass)
     }
 
     fn code_of(&self, map: &Tensor) -> Tensor {
@@ -138,18 +138,19 @@ impl AppearanceEncoder {
         let map = self.map(photo, pass);
         let pooled = Self::pooled(&map);
         Seen {
-            code: self.code_of(&map),
-            primary: self.primary.forward(&pooled, pass),
-            fine: self.fine.forward(&pooled, pass),
+            code: stacked(&self.code_of(&map), pass),
+            primary: stacked(&self.primary.forward(&pooled, pass), pass),
+            fine: stacked(&self.fine.forward(&pooled, pass), pass),
         }
     }
 
-    /// The appearance code alone, without a graph where it is detached. Running statistics follow `pass`.
+    /// The appearance code of a pass whose logits nobody wants, without a graph where it is detached. It leaves the
+    /// traces of any pass, in the heads' batch norms as well.
     ///
     /// # Shapes
     /// photo (N, 3, H, W) -> (N, C * parts)
     pub fn code(&self, photo: &Tensor, pass: Pass) -> Tensor {
-        let code = || self.code_of(&self.map(photo, pass));
+        let code = || self.forward(photo, pass).code;
         if self.detach_code { tch::no_grad(code) } else { code() }
     }
 
@@ -162,5 +163,94 @@ impl AppearanceEncoder {
             let pooled = Self::pooled(&self.map(photo, Pass::EVAL));
             (self.primary.feature(&pooled, Pass::EVAL), self.fine.feature(&pooled, Pass::EVAL))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind, Tensor};
+
+    use super::{AppearanceEncoder, Pass};
+    use dgnet::spec::settings::{Appearance, Backbone};
+
+    /// Two of the same weights, in 64 bits and without dropout.
+    fn twins() -> [(VarStore, AppearanceEncoder); 2] {
+        let cfg = Appearance {
+            backbone: Backbone::Resnet10,
+            width: 4,
+            feature: 8,
+            dropout_primary: 0.0,
+            dropout_fine: 0.0,
+            ..Appearance::default()
+        };
+        let mut twins = [0; 2].map(|_| {
+            let mut vars = VarStore::new(Device::Cpu);
+            let encoder = AppearanceEncoder::new(&vars.root(), &cfg, 5);
+            vars.double();
+            (vars, encoder)
+        });
+        let [(one, _), (other, _)] = &mut twins;
+        other.copy(one).expect("they are alike");
+        twins
+    }
+
+    fn photos(count: i64) -> Tensor {
+        Tensor::randn([count, 3, 32, 16], (Kind::Double, Device::Cpu))
+    }
+
+    fn apart(one: &Tensor, other: &Tensor) -> f64 {
+        (one - other).abs().max().double_value(&[])
+    }
+
+    #[test]
+    fn stacked_batches_are_passes_one_after_the_other() {
+        let [(at_once, encoder), (in_turn, other)] = twins();
+        let x = photos(12);
+        for pass in [Pass::TRAIN, Pass::FROZEN, Pass::EVAL] {
+            let seen = encoder.forward(&x, pass.of(3));
+            let each = x.chunk(3, 0).iter().map(|x| other.forward(x, pass)).collect::<Vec<_>>();
+            let all = |part: fn(&super::Seen) -> &Tensor| {
+                Tensor::cat(&each.iter().map(part).collect::<Vec<_>>(), 0)
+            };
+            for (got, want) in [
+                (&seen.code, all(|seen| &seen.code)),
+                (&seen.primary, all(|seen| &seen.primary)),
+                (&seen.fine, all(|seen| &seen.fine)),
+            ] {
+                assert!(apart(got, &want) < 1e-10, "{pass:?}: {}", apart(got, &want));
+            }
+            if pass == Pass::TRAIN {
+                let loss = |logits: &Tensor| logits.square().sum(None::<Kind>);
+                (loss(&seen.primary) + loss(&seen.fine)).backward();
+                for seen in &each {
+                    (loss(&seen.primary) + loss(&seen.fine)).backward();
+                }
+            }
+        }
+        let in_turn = in_turn.variables();
+        for (name, got) in at_once.variables() {
+            let want = &in_turn[&name];
+            assert!(apart(&got, want) < 1e-12, "{name}: {}", apart(&got, want));
+            if got.requires_grad() {
+                let (got, want) = (got.grad(), want.grad());
+                let scale = want.abs().max().double_value(&[]).max(1.0);
+                assert!(apart(&got, &want) / scale < 1e-10, "the gradient of {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pass_for_its_code_leaves_the_traces_of_any() {
+        let [(whole, encoder), (code, other)] = twins();
+        let x = photos(8);
+        let before = code.variables()["classifier1.add_block.1.running_mean"].copy();
+        let _ = encoder.forward(&x, Pass::TRAIN.of(2));
+        let _ = other.code(&x, Pass::TRAIN.of(2));
+        let code = code.variables();
+        assert!(apart(&before, &code["classifier1.add_block.1.running_mean"]) > 0.0);
+        for (name, want) in whole.variables() {
+            assert_eq!(code[&name], want, "{name}");
+        }
     }
 }

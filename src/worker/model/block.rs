@@ -61,10 +61,21 @@ impl Block {
         Self { kind, convs: shapes.iter().enumerate().map(conv).collect() }
     }
 
+    /// The first convolution, which no style steers: samples of equal x may share it.
+    ///
     /// # Shapes
-    /// x (N, channels, H, W), style of N samples -> the same shape as x
-    pub fn forward(&self, x: &Tensor, style: &BlockStyle, pass: Pass) -> Tensor {
-        let conv = |i: usize, x: &Tensor| self.convs[i].forward(x, pass);
+    /// x (N, channels, H, W) -> (N, styled channels, H, W)
+    pub fn begin(&self, x: &Tensor, pass: Pass) -> Tensor {
+        self.convs[0].forward(x, pass)
+    }
+
+    /// # Shapes
+    /// x (N, channels, H, W) and what [`Self::begin`] made of it, style of N samples -> the same shape as x
+    pub fn forward(&self, x: &Tensor, begun: &Tensor, style: &BlockStyle, pass: Pass) -> Tensor {
+        let conv = |i: usize, x: &Tensor| match i {
+            0 => begun.shallow_clone(),
+            _ => self.convs[i].forward(x, pass),
+        };
         // two layers, the second without activation
         let twice = |layer: &dyn Fn(usize, &Tensor) -> Tensor| layer(1, &leaky_relu(&layer(0, x)));
         match self.kind {

@@ -7,7 +7,7 @@ use tch::nn::Path;
 use super::Pass;
 use super::block::{Block, BlockStyle, LAYERS};
 use super::layers::{
-    Conv, ConvShape, Init, LayerNorm, Linear, NonLocal, channels_last, leaky_relu, upsample2,
+    Conv, ConvShape, Init, LayerNorm, Linear, NonLocal, channels_last, leaky_relu,
 };
 use dgnet::spec::settings::Decoder as Config;
 
@@ -124,20 +124,39 @@ impl Decoder {
     /// # Shapes
     /// style of N samples, structure (N, channels, H/4, W/4) -> photo (N, 3, H, W), normalised units
     pub fn forward(&self, style: &Style, structure: &Tensor, pass: Pass) -> Tensor {
-        let mut x = if self.dropout > 0.0 {
-            structure.dropout(self.dropout, pass.dropout)
-        } else {
-            structure.shallow_clone()
-        };
+        self.forward_shared(style, structure, &Tensor::shallow_clone, pass)
+    }
+
+    /// As [`Self::forward`] where samples have structures in common: `spread` makes the structures of all samples out of
+    /// `structure`, which saves convolutions of equal maps.
+    ///
+    /// # Shapes
+    /// style of N samples, structure (M, channels, H/4, W/4), `spread` (M, ...) -> (N, ...)
+    pub fn forward_shared(
+        &self,
+        style: &Style,
+        structure: &Tensor,
+        spread: &dyn Fn(&Tensor) -> Tensor,
+        pass: Pass,
+    ) -> Tensor {
+        let mut x = spread(structure);
+        let mut begun = None;
+        if self.dropout > 0.0 {
+            // what it leaves differs from sample to sample
+            x = x.dropout(self.dropout, pass.dropout);
+        } else if let Some(block) = self.residuals.first() {
+            begun = Some(spread(&block.begin(structure, pass)));
+        }
         for (block, style) in self.residuals.iter().zip(&style.0) {
-            x = block.forward(&x, style, pass) + x;
+            let begun = begun.take().unwrap_or_else(|| block.begin(&x, pass));
+            x = block.forward(&x, &begun, style, pass) + x;
         }
         if let Some(attention) = &self.attention {
             x = attention.forward(&x, pass);
         }
         x = channels_last(&x);
         for (conv, norm) in &self.ups {
-            x = leaky_relu(&norm.forward(&conv.forward(&upsample2(&x), pass), pass));
+            x = leaky_relu(&norm.forward(&conv.forward_doubled(&x, pass), pass));
         }
         for conv in &self.smooth {
             x = leaky_relu(&conv.forward(&x, pass));

@@ -33,13 +33,22 @@ pub struct Pass {
     pub dropout: bool,
     /// Whether parameters are constants: gradients then flow into the input only.
     pub frozen: bool,
+    /// How many batches of one size lie stacked in the input. Batch norm sees each alone.
+    pub batches: i64,
 }
 
 impl Pass {
     /// Training: batch statistics, dropout, gradients for the parameters.
-    pub const TRAIN: Self = Self { norm: Norm::Train, dropout: true, frozen: false };
+    pub const TRAIN: Self = Self { norm: Norm::Train, dropout: true, frozen: false, batches: 1 };
     /// A frozen copy: batch statistics that leave no trace, no dropout, gradients into the input only.
-    pub const FROZEN: Self = Self { norm: Norm::Batch, dropout: false, frozen: true };
+    pub const FROZEN: Self = Self { norm: Norm::Batch, dropout: false, frozen: true, batches: 1 };
     /// Use of a finished network: running statistics, no dropout, no gradients for the parameters.
-    pub const EVAL: Self = Self { norm: Norm::Running, dropout: false, frozen: true };
+    pub const EVAL: Self = Self { norm: Norm::Running, dropout: false, frozen: true, batches: 1 };
+
+    /// The same for so many stacked batches at once. What it gives and every trace that it leaves are those of
+    /// one pass for each, in their order; that they share their convolutions makes it faster.
+    #[must_use]
+    pub const fn of(self, batches: i64) -> Self {
+        Self { batches, ..self }
+    }
 }

@@ -5,7 +5,7 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::appearance::{Head, enlarge};
-use super::layers::wide;
+use super::layers::{interleaved, stacked, wide};
 use super::resnet::{Resnet, out_channels};
 use super::{Norm, Pass};
 use dgnet::spec::settings::{Teacher, TeacherBatchNorm, Upsample};
@@ -30,30 +30,32 @@ impl TeacherNet {
     }
 
     fn pooled(&self, photo: &Tensor, pass: Pass) -> Tensor {
-        let map = self.backbone.forward(&enlarge(photo, self.upsample), pass);
+        let map = self.backbone.forward(&enlarge(&interleaved(photo, pass), self.upsample), pass);
         map.mean_dim(Some([2, 3].as_slice()), false, None::<Kind>)
     }
 
     /// # Shapes
     /// photo (N, 3, H, W) -> logits (N, K)
     pub fn forward(&self, photo: &Tensor, pass: Pass) -> Tensor {
-        self.head.forward(&self.pooled(photo, pass), pass)
+        stacked(&self.head.forward(&self.pooled(photo, pass), pass), pass)
     }
 
-    /// The mean of the teacher's distributions over a photo and its mirror image, each in a pass of
-    /// its own with its own batch statistics; no gradient.
+    /// The mean of the teacher's distributions over a photo and its mirror image; no gradient. Two batches lie
+    /// stacked in `photo`; each, and each of their mirror images, has its own statistics.
     ///
     /// # Shapes
-    /// photo (N, 3, H, W) -> (N, K), rows sum to 1
+    /// photo (2B, 3, H, W) -> (2B, K), rows sum to 1
     pub fn distribution(&self, photo: &Tensor, statistics: TeacherBatchNorm) -> Tensor {
         let norm = match statistics {
             TeacherBatchNorm::Batch => Norm::Batch,
             TeacherBatchNorm::Running => Norm::Running,
         };
-        let pass = Pass { norm, ..Pass::EVAL };
+        let pass = Pass { norm, ..Pass::EVAL }.of(4);
         tch::no_grad(|| {
-            let seen = |photo: &Tensor| wide(&self.forward(photo, pass)).softmax(1, None::<Kind>);
-            (seen(photo) + seen(&photo.flip([3]))) * 0.5
+            let both = Tensor::cat(&[photo, &photo.flip([3])], 0);
+            let seen = wide(&self.forward(&both, pass)).softmax(1, None::<Kind>);
+            let size = seen.size();
+            seen.view([2, size[0] / 2, size[1]]).mean_dim(Some([0].as_slice()), false, None::<Kind>)
         })
     }
 
@@ -69,7 +71,7 @@ impl TeacherNet {
 /// The mean of several teachers' distributions; `None` without a teacher.
 ///
 /// # Shapes
-/// photo (N, 3, H, W) -> (N, K), rows sum to 1
+/// photo (2B, 3, H, W) -> (2B, K), rows sum to 1
 pub fn mean_distribution(
     teachers: &[TeacherNet],
     photo: &Tensor,

@@ -77,8 +77,10 @@ pub struct Forward {
     pub appearance: Tensor,
     /// Structure codes of x_a, x_b: (2B, C, H/4, W/4).
     pub structure: Tensor,
-    /// (primary, fine) logits of x_a, x_b, xp_a, xp_b (of their erased copies with erasing on).
-    pub logits: Vec<(Tensor, Tensor)>,
+    /// Primary head's logits of x_a, x_b, xp_a, xp_b (of their erased copies with erasing on): (4B, K).
+    pub primary: Tensor,
+    /// Fine head's: (4B, K).
+    pub fine: Tensor,
     /// G(a_i, s_i): (2B, 3, H, W).
     pub own: Tensor,
     /// G(a_t, s_i), the appearance from another photo of the same person.
@@ -293,31 +295,31 @@ impl Trainer {
         Outcome { forward, losses, total: total.detach(), dis, dis_penalty, judged }
     }
 
-    /// Codes, logits, and G on own, positive's and exchanged appearance. Every pass through E_a is a
-    /// batch of its own (batch norm); E_s and G treat samples alone and take everything at once.
+    /// Codes, logits, and G on own, positive's and exchanged appearance. To E_a, x_a, x_b, xp_a and xp_b are four
+    /// batches (batch norm); E_s and G treat samples alone.
     fn forward(&self, batch: &Batch) -> Forward {
         let Networks { generator, encoder, painter, .. } = &self.networks;
-        let [x_a, x_b] = halves(&batch.x);
-        let [xp_a, xp_b] = halves(&batch.positive);
-        let photos = [x_a, x_b, xp_a, xp_b];
-        let (mut codes, logits) = encode(encoder, &photos, batch.erased.as_ref());
+        let photos = Tensor::cat(&[&batch.x, &batch.positive], 0);
+        let Seen { code: mut appearance, primary, fine } =
+            encode(encoder, &photos, batch.erased.as_ref());
         let mut pass = Pass::TRAIN;
         if let Some((_, painter)) = painter {
             pass = Pass::EVAL;
-            codes = photos.iter().map(|x| painter.code(x, pass).detach()).collect();
+            appearance = painter.code(&photos, pass).detach();
         }
         // a finished G is only looked at
         let _no_graph = painter.is_some().then(tch::no_grad_guard);
-        let appearance = Tensor::cat(&codes, 0);
         let structure = generator.structure.forward(&batch.x, pass);
         let style = generator.decoder.style(&appearance, pass);
         let (two, four) = (batch.x.size()[0], appearance.size()[0]);
         let rows = |from, to| Tensor::arange_start(from, to, (Kind::Int64, appearance.device()));
         let own_positive_own = Tensor::cat(&[rows(0, two), rows(two, four), rows(0, two)], 0);
-        let structures = Tensor::cat(&[&structure, &structure, &exchanged(&structure)], 0);
-        let images = generator.decoder.forward(&style.select(&own_positive_own), &structures, pass);
+        let structures = |of: &Tensor| Tensor::cat(&[of, of, &exchanged(of)], 0);
+        let style = style.select(&own_positive_own);
+        let images = generator.decoder.forward_shared(&style, &structure, &structures, pass);
         let part = |k: i64| images.narrow(0, k * two, two);
-        Forward { own: part(0), positive: part(1), swapped: part(2), appearance, structure, logits }
+        let [own, positive, swapped] = [0, 1, 2].map(part);
+        Forward { own, positive, swapped, appearance, structure, primary, fine }
     }
 
     /// D's step on real photos and detached fakes, never in bfloat16. Skipped where nothing
@@ -353,11 +355,9 @@ impl Trainer {
     /// always worth a look.
     fn losses(&self, batch: &Batch, forward: &Forward, plan: &StepPlan, draws: Draws) -> Losses {
         let w = &plan.weights;
-        let labels = halves(&batch.labels);
-        let entropy = |which: [usize; 2], head: fn(&(Tensor, Tensor)) -> &Tensor| {
-            let [a, b] = which.map(|i| cross_entropy(head(&forward.logits[i]), &labels[i % 2]));
-            a + b
-        };
+        let [primary_x, primary_positive] = halves(&forward.primary);
+        let [fine_x, _] = halves(&forward.fine);
+        let entropy = |logits: &Tensor| both(&cross_entropy(logits, &batch.labels));
         let again = self.reencode(batch, forward, plan, draws);
         let (prim, fine) = self.feedback(batch, forward, plan);
         let adv = if w.adv == 0.0 {
@@ -374,11 +374,9 @@ impl Trainer {
         Losses {
             img_1: l1_pair(&forward.own, &batch.x),
             img_2: l1_pair(&forward.positive, &batch.x),
-            id_x: entropy([0, 1], |(primary, _)| primary),
-            id_positive: when(plan.identity_on_positives, &|| {
-                entropy([2, 3], |(primary, _)| primary)
-            }),
-            id_fine: when(plan.fine_on_real, &|| entropy([0, 1], |(_, fine)| fine)),
+            id_x: entropy(&primary_x),
+            id_positive: when(plan.identity_on_positives, &|| entropy(&primary_positive)),
+            id_fine: when(plan.fine_on_real, &|| entropy(&fine_x)),
             id_c: again.id_c,
             code_1: again.code_1,
             code_2: again.code_2,
@@ -418,14 +416,12 @@ impl Trainer {
         if !codes_wanted && w.id == 0.0 {
             return again;
         }
-        let seen = halves(&forward.swapped).map(|images| encoder.forward(&images, Pass::FROZEN));
-        let [a, b] = [0, 1].map(|i| cross_entropy(&seen[i].primary, &halves(&batch.labels)[i]));
-        again.id_c = a + b;
+        let seen = encoder.forward(&forward.swapped, Pass::FROZEN.of(2));
+        again.id_c = both(&cross_entropy(&seen.primary, &batch.labels));
         if !codes_wanted {
             return again;
         }
-        let [Seen { code: code_a, .. }, Seen { code: code_b, .. }] = seen;
-        let appearance = Tensor::cat(&[code_a, code_b], 0);
+        let appearance = seen.code;
         let carriers = exchanged(&forward.swapped); // x_ab carries the structure of a, x_ba that of b
         let structure = if draws.train_structure {
             generator.structure.forward(&carriers.detach(), Pass::TRAIN)
@@ -448,42 +444,35 @@ impl Trainer {
     /// equation 7) and fine-grained feature mining with the structure provider's (equation 8).
     fn feedback(&self, batch: &Batch, forward: &Forward, plan: &StepPlan) -> (Tensor, Tensor) {
         let w = &plan.weights;
-        let (mut prim, mut fine) = (zero(&batch.x), zero(&batch.x));
         if w.prim == 0.0 && w.fine == 0.0 {
-            return (prim, fine);
+            return (zero(&batch.x), zero(&batch.x));
         }
-        let [a, b] = halves(&batch.labels);
-        for (images, appearance, structure) in halves(&forward.swapped.detach())
-            .into_iter()
-            .zip([&a, &b])
-            .zip([&b, &a])
-            .map(|((x, a), s)| (x, a, s))
-        {
-            let seen = self.networks.encoder.forward(&images, Pass::TRAIN);
-            if w.prim > 0.0 {
-                // static and uniform labels need no teacher; the plan asks for one in all other cases
-                let asked = || {
-                    // labels are exact whatever the precision: narrowed, the teacher's have come out as no numbers
-                    let teach = || {
-                        mean_distribution(&self.guides.teachers, &wide(&images), plan.teacher_norm)
-                    };
-                    let q = self.arithmetic.exact(teach);
-                    q.unwrap_or_else(|| Tensor::full_like(&seen.primary, f64::NAN))
-                };
-                let q = teacher_labels(
-                    plan.labels,
-                    asked,
-                    appearance,
-                    structure,
-                    self.classes,
-                    wide(&seen.primary).kind(),
-                );
-                prim += distillation(&seen.primary, &q);
-            }
-            if w.fine > 0.0 {
-                fine += cross_entropy(&seen.fine, structure);
-            }
-        }
+        let images = forward.swapped.detach(); // x_ba, then x_ab
+        let (appearance, structure) = (&batch.labels, &exchanged(&batch.labels));
+        let seen = self.networks.encoder.forward(&images, Pass::TRAIN.of(2));
+        let prim = if w.prim > 0.0 {
+            // static and uniform labels need no teacher; the plan asks for one in all other cases
+            let asked = || {
+                // labels are exact whatever the precision: narrowed, the teacher's have come out as no numbers
+                let teach =
+                    || mean_distribution(&self.guides.teachers, &wide(&images), plan.teacher_norm);
+                let q = self.arithmetic.exact(teach);
+                q.unwrap_or_else(|| Tensor::full_like(&seen.primary, f64::NAN))
+            };
+            let q = teacher_labels(
+                plan.labels,
+                asked,
+                appearance,
+                structure,
+                self.classes,
+                wide(&seen.primary).kind(),
+            );
+            both(&distillation(&seen.primary, &q))
+        } else {
+            zero(&batch.x)
+        };
+        let fine =
+            if w.fine > 0.0 { both(&cross_entropy(&seen.fine, structure)) } else { zero(&batch.x) };
         (prim, fine)
     }
 }
@@ -496,28 +485,22 @@ struct Reencoded {
     cycle: Tensor,
 }
 
-/// Appearance codes and logits of x_a, x_b, xp_a, xp_b, each in a pass of its own. With erasing on the
-/// codes come from the clean photos and the logits from the erased ones.
-fn encode(
-    encoder: &AppearanceEncoder,
-    photos: &[Tensor; 4],
-    erased: Option<&Tensor>,
-) -> (Vec<Tensor>, Vec<(Tensor, Tensor)>) {
-    let Some(erased) = erased else {
-        return photos
-            .iter()
-            .map(|x| encoder.forward(x, Pass::TRAIN))
-            .map(|seen| (seen.code, (seen.primary, seen.fine)))
-            .unzip();
-    };
-    let codes = photos.iter().map(|x| encoder.code(x, Pass::TRAIN)).collect();
-    let logits = erased
-        .chunk(4, 0)
-        .iter()
-        .map(|x| encoder.forward(x, Pass::TRAIN))
-        .map(|seen| (seen.primary, seen.fine))
-        .collect();
-    (codes, logits)
+/// What E_a sees in x_a, x_b, xp_a, xp_b. With erasing on the codes come from the clean photos and the logits
+/// from the erased ones.
+fn encode(encoder: &AppearanceEncoder, photos: &Tensor, erased: Option<&Tensor>) -> Seen {
+    let pass = Pass::TRAIN.of(4);
+    match erased {
+        None => encoder.forward(photos, pass),
+        Some(erased) => {
+            let code = encoder.code(photos, pass);
+            Seen { code, ..encoder.forward(erased, pass) }
+        }
+    }
+}
+
+/// A mean over two stacked batches as the sum of the two means: terms are added over directions.
+fn both(mean: &Tensor) -> Tensor {
+    mean * 2.0
 }
 
 fn zero(like: &Tensor) -> Tensor {

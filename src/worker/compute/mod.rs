@@ -6,7 +6,7 @@ mod recording;
 
 pub use recording::{Recording, release_memory};
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -20,6 +20,12 @@ unsafe extern "C" {
     fn dgnet_deterministic(on: bool);
     fn dgnet_own_stream(card: i32) -> *const c_char;
     fn dgnet_autocast(cuda: bool, on: bool) -> bool;
+    fn dgnet_lend(
+        borrower: *const c_void,
+        from: *const c_void,
+        to: *const c_void,
+        why: *mut *const c_char,
+    ) -> *mut c_void;
 }
 
 /// Why a device cannot be used.
@@ -224,6 +230,25 @@ pub fn multiply(left: &Tensor, right: &Tensor, product: &mut [f32]) {
         Tensor::from_blob(memory, &[rows, columns], &[columns, 1], Kind::Float, Device::Cpu)
     };
     drop(tch::no_grad(|| left.matmul_out(&product, right)));
+}
+
+/// What a frozen copy computes from `borrower`, where the network itself, in training, computed `to` from `from`, which has
+/// the same values: `to`, and nothing is computed again. Its gradient goes back from `to` to `from` and on to `borrower`;
+/// no parameter on that way sees it, and what reaches `to` itself sees nothing of `borrower`.
+///
+/// # Panics
+/// Where libtorch refuses.
+pub fn lend(borrower: &Tensor, from: &Tensor, to: &Tensor) -> Tensor {
+    let mut why = std::ptr::null();
+    // SAFETY: three tensors that live during the call; what comes back is null, or a tensor that is the caller's.
+    unsafe {
+        let [borrower, from, to] = [borrower, from, to].map(|tensor| tensor.as_ptr().cast());
+        let lent = dgnet_lend(borrower, from, to, &raw mut why);
+        if let Err(reason) = told(why) {
+            panic!("a pass cannot be shared: {reason}");
+        }
+        Tensor::from_ptr(lent.cast())
+    }
 }
 
 /// What computes, for the record: `cpu`, or a GPU with its model and driver.

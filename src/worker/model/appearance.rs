@@ -135,10 +135,27 @@ impl AppearanceEncoder {
     /// photo (N, 3, H, W) -> code (N, C * parts), two times logits (N, K)
     #[must_use]
     pub fn forward(&self, photo: &Tensor, pass: Pass) -> Seen {
-        let map = self.map(photo, pass);
-        let pooled = Self::pooled(&map);
+        self.seen(&self.map(photo, pass), pass)
+    }
+
+    /// What a training pass and a frozen copy give for the same photos, at little more than the price of one: gradients of the
+    /// first reach E_a alone, those of the second the photos alone.
+    ///
+    /// # Shapes
+    /// those of [`Self::forward`], two times
+    #[must_use]
+    pub fn forward_twice(&self, photo: &Tensor, batches: i64) -> [Seen; 2] {
+        let passes = [Pass::TRAIN.of(batches), Pass::FROZEN.of(batches)];
+        let [trained, frozen] = passes;
+        let photo = enlarge(&interleaved(photo, trained), self.upsample);
+        let [map, lent] = self.backbone.forward_twice(&photo, trained, frozen);
+        [self.seen(&map, trained), self.seen(&lent, frozen)]
+    }
+
+    fn seen(&self, map: &Tensor, pass: Pass) -> Seen {
+        let pooled = Self::pooled(map);
         Seen {
-            code: stacked(&self.code_of(&map), pass),
+            code: stacked(&self.code_of(map), pass),
             primary: stacked(&self.primary.forward(&pooled, pass), pass),
             fine: stacked(&self.fine.forward(&pooled, pass), pass),
         }
@@ -175,8 +192,9 @@ mod tests {
     use dgnet::spec::settings::{Appearance, Backbone};
 
     /// Two of the same weights, in 64 bits and without dropout.
-    fn twins() -> [(VarStore, AppearanceEncoder); 2] {
+    fn twins(detach_code: bool) -> [(VarStore, AppearanceEncoder); 2] {
         let cfg = Appearance {
+            detach_code,
             backbone: Backbone::Resnet10,
             width: 4,
             feature: 8,
@@ -205,7 +223,7 @@ mod tests {
 
     #[test]
     fn stacked_batches_are_passes_one_after_the_other() {
-        let [(at_once, encoder), (in_turn, other)] = twins();
+        let [(at_once, encoder), (in_turn, other)] = twins(true);
         let x = photos(12);
         for pass in [Pass::TRAIN, Pass::FROZEN, Pass::EVAL] {
             let seen = encoder.forward(&x, pass.of(3));
@@ -240,9 +258,41 @@ mod tests {
         }
     }
 
+    /// To the last bit: nothing else is computed.
+    #[test]
+    fn one_pass_for_two_uses_is_two_passes() {
+        for detach_code in [true, false] {
+            let [(once, encoder), (twice, other)] = twins(detach_code);
+            let x = photos(8);
+            let [x, y] = [x.copy(), x].map(|x| x.set_requires_grad(true));
+            let [trained, frozen] = encoder.forward_twice(&x, 2);
+            let want = [
+                other.forward(&y.detach(), Pass::TRAIN.of(2)),
+                other.forward(&y, Pass::FROZEN.of(2)),
+            ];
+            let loss = |[trained, frozen]: &[super::Seen; 2]| {
+                let each = [&trained.primary, &trained.fine, &frozen.primary, &frozen.code];
+                each.map(|of| of.square().sum(None::<Kind>)).into_iter().sum::<Tensor>()
+            };
+            let got = [trained, frozen];
+            assert_eq!(loss(&got), loss(&want));
+            loss(&got).backward();
+            loss(&want).backward();
+            assert_eq!(x.grad(), y.grad());
+            assert!(x.grad().abs().max().double_value(&[]) > 0.0);
+            let twice = twice.variables();
+            for (name, got) in once.variables() {
+                assert_eq!(got, twice[&name], "{name}");
+                if got.requires_grad() {
+                    assert_eq!(got.grad(), twice[&name].grad(), "the gradient of {name}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_pass_for_its_code_leaves_the_traces_of_any() {
-        let [(whole, encoder), (code, other)] = twins();
+        let [(whole, encoder), (code, other)] = twins(true);
         let x = photos(8);
         let before = code.variables()["classifier1.add_block.1.running_mean"].copy();
         let _ = encoder.forward(&x, Pass::TRAIN.of(2));

@@ -6,6 +6,7 @@ use tch::nn::Path;
 
 use super::Pass;
 use super::layers::{BatchNorm, Conv, ConvShape, Init};
+use crate::compute::lend;
 use dgnet::spec::settings::Backbone;
 
 /// Blocks per stage, and whether they are bottlenecks.
@@ -113,9 +114,30 @@ impl Resnet {
     /// # Shapes
     /// (N, 3, H, W) -> (N, out_channels, H/32, W/32), or H/16, W/16 for a last stride of 1
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        self.go_on(&self.begin(x, pass), pass)
+    }
+
+    /// A training pass over `x`, which no gradient reaches, and a frozen one, whose gradient reaches `x` alone; they are one
+    /// but for the first convolution.
+    ///
+    /// # Shapes
+    /// those of [`Self::forward`], two times
+    pub fn forward_twice(&self, x: &Tensor, trained: Pass, frozen: Pass) -> [Tensor; 2] {
+        let own = self.begin(&x.detach(), trained);
+        let map = self.go_on(&own, trained);
+        let lent = lend(&self.begin(x, frozen), &own, &map);
+        [map, lent]
+    }
+
+    /// The first convolution.
+    fn begin(&self, x: &Tensor, pass: Pass) -> Tensor {
         // generated images come with the channels of a pixel side by side, which is slower here
-        let x = x.contiguous();
-        let stem = self.bn1.forward(&self.conv1.forward(&x, pass), pass).relu();
+        self.conv1.forward(&x.contiguous(), pass)
+    }
+
+    /// Everything after it.
+    fn go_on(&self, begun: &Tensor, pass: Pass) -> Tensor {
+        let stem = self.bn1.forward(begun, pass).relu();
         let mut x = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
         for block in &self.blocks {
             x = block.forward(&x, pass);

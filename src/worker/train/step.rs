@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use tch::nn::VarStore;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::gan::{adversarial, discriminator, gradient_penalty};
 use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_labels};
@@ -358,8 +358,9 @@ impl Trainer {
         let [primary_x, primary_positive] = halves(&forward.primary);
         let [fine_x, _] = halves(&forward.fine);
         let entropy = |logits: &Tensor| both(&cross_entropy(logits, &batch.labels));
-        let again = self.reencode(batch, forward, plan, draws);
-        let (prim, fine) = self.feedback(batch, forward, plan);
+        let (frozen, trained) = self.generated(forward, plan);
+        let again = self.reencode(batch, forward, plan, draws, frozen);
+        let (prim, fine) = self.feedback(batch, forward, plan, trained);
         let adv = if w.adv == 0.0 {
             zero_pair(&batch.x)
         } else {
@@ -399,6 +400,22 @@ impl Trainer {
         }
     }
 
+    /// What E_a sees in x_ba and x_ab: as a frozen copy, through which the generator is trained, and in a training pass on
+    /// detached images, from which E_a learns itself. Each only where a weight asks for it.
+    fn generated(&self, forward: &Forward, plan: &StepPlan) -> (Option<Seen>, Option<Seen>) {
+        let (w, encoder, images) = (&plan.weights, &self.networks.encoder, &forward.swapped);
+        let by_generator = w.code > 0.0 || w.cycle > 0.0 || w.id > 0.0;
+        let by_encoder = w.prim > 0.0 || w.fine > 0.0;
+        // one pass for both; a recording on a GPU has not been tried with it
+        if by_generator && by_encoder && images.device() == Device::Cpu {
+            let [trained, frozen] = encoder.forward_twice(images, 2);
+            return (Some(frozen), Some(trained));
+        }
+        let frozen = by_generator.then(|| encoder.forward(images, Pass::FROZEN.of(2)));
+        let trained = by_encoder.then(|| encoder.forward(&images.detach(), Pass::TRAIN.of(2)));
+        (frozen, trained)
+    }
+
     /// Generated images through frozen copies: what trains the generator through E_a and E_s.
     fn reencode(
         &self,
@@ -406,19 +423,16 @@ impl Trainer {
         forward: &Forward,
         plan: &StepPlan,
         draws: Draws,
+        seen: Option<Seen>,
     ) -> Reencoded {
-        let Networks { generator, encoder, .. } = &self.networks;
+        let generator = &self.networks.generator;
         let w = &plan.weights;
         let none = || zero_pair(&batch.x);
         let mut again =
             Reencoded { id_c: zero(&batch.x), code_1: none(), code_2: none(), cycle: none() };
-        let codes_wanted = w.code > 0.0 || w.cycle > 0.0;
-        if !codes_wanted && w.id == 0.0 {
-            return again;
-        }
-        let seen = encoder.forward(&forward.swapped, Pass::FROZEN.of(2));
+        let Some(seen) = seen else { return again };
         again.id_c = both(&cross_entropy(&seen.primary, &batch.labels));
-        if !codes_wanted {
+        if w.code == 0.0 && w.cycle == 0.0 {
             return again;
         }
         let appearance = seen.code;
@@ -442,14 +456,17 @@ impl Trainer {
 
     /// Generated images fed back to E_a: primary feature learning with the teacher's labels (paper
     /// equation 7) and fine-grained feature mining with the structure provider's (equation 8).
-    fn feedback(&self, batch: &Batch, forward: &Forward, plan: &StepPlan) -> (Tensor, Tensor) {
+    fn feedback(
+        &self,
+        batch: &Batch,
+        forward: &Forward,
+        plan: &StepPlan,
+        seen: Option<Seen>,
+    ) -> (Tensor, Tensor) {
         let w = &plan.weights;
-        if w.prim == 0.0 && w.fine == 0.0 {
-            return (zero(&batch.x), zero(&batch.x));
-        }
+        let Some(seen) = seen else { return (zero(&batch.x), zero(&batch.x)) };
         let images = forward.swapped.detach(); // x_ba, then x_ab
         let (appearance, structure) = (&batch.labels, &exchanged(&batch.labels));
-        let seen = self.networks.encoder.forward(&images, Pass::TRAIN.of(2));
         let prim = if w.prim > 0.0 {
             // static and uniform labels need no teacher; the plan asks for one in all other cases
             let asked = || {

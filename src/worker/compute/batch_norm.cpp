@@ -1,6 +1,6 @@
 // Batch norm by the batch's own statistics on CPUs, in the place of libtorch's, which adds numbers one by one, each waiting for the
-// last. Here they are added in lanes, whose number does not depend on the processor. Everything else stays libtorch's: running
-// statistics, other layouts, narrower numbers.
+// last. Here they are added in lanes, whose number does not depend on the processor. Everything else stays libtorch's: normalising by
+// running statistics, other layouts, narrower numbers.
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>

@@ -354,12 +354,15 @@ mod tests {
             let [weight, bias] = [1, 2].map(|_| random(&[channels]).set_requires_grad(true));
             let [mean, var] = [1, 2].map(|_| random(&[channels]));
             let [old_mean, old_var] = [&mean, &var].map(Tensor::copy);
-            let [of, aside] = [random(&size), random(&size)];
-            // a gradient that is not in one piece, and one that is
+            // a gradient that lies in memory otherwise, and one that is the same number everywhere
+            let of = random(&[size[0], size[1], size[3], size[2]]).transpose(2, 3);
             let gradients = |y: &Tensor| {
-                let loss = (y * &of).sum(Kind::Double)
-                    + (y.transpose(2, 3) * &aside.transpose(2, 3)).sum(Kind::Double);
-                Tensor::run_backward(&[loss], &[&x, &weight, &bias], false, false)
+                [(y * &of).sum(Kind::Double), y.sum(Kind::Double)]
+                    .into_iter()
+                    .flat_map(|loss| {
+                        Tensor::run_backward(&[loss], &[&x, &weight, &bias], true, false)
+                    })
+                    .collect::<Vec<_>>()
             };
             let running = (Some(&mean), Some(&var));
             let y = x.batch_norm(
@@ -399,6 +402,31 @@ mod tests {
                 x.batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, 1e-5, false);
             let apart = (small - narrow(&plain)).abs().max().double_value(&[]);
             assert!(apart < 1e-4, "{size:?} in 32 bits: {apart}");
+        }
+    }
+
+    /// The second derivative of a convolution is replaced on CPUs (`second_derivative.cpp`): as a product of matrices, the same
+    /// convolution has the same. The kernel is even and leaves a remainder, as a Wasserstein critic's may.
+    #[test]
+    fn a_convolution_is_differentiated_twice() {
+        let random =
+            |size: &[i64]| Tensor::randn(size, (Kind::Double, Device::Cpu)).set_requires_grad(true);
+        let (x, weight) = (random(&[2, 3, 7, 10]), random(&[5, 3, 4, 4]));
+        let penalty = |y: &Tensor| {
+            let slope = Tensor::run_backward(&[y.square().sum(Kind::Double)], &[&x], true, true);
+            Tensor::run_backward(
+                &[slope[0].square().sum(Kind::Double)],
+                &[&x, &weight],
+                false,
+                false,
+            )
+        };
+        let ours = penalty(&x.conv2d(&weight, None::<&Tensor>, [2, 2], [1, 1], [1, 1], 1));
+        let columns = x.im2col([4, 4], [1, 1], [1, 1], [2, 2]);
+        let theirs = penalty(&weight.view([5, -1]).matmul(&columns));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let scale = theirs.abs().max().double_value(&[]);
+            assert!((ours - theirs).abs().max().double_value(&[]) < 1e-12 * scale);
         }
     }
 

@@ -106,7 +106,8 @@ pub fn with_mirror(image: &[f32], mirror: &[f32], dims: usize) -> Vec<f32> {
     sum
 }
 
-/// The features of the photos of one split, a half per head, each from [`with_mirror`].
+/// The features of the photos of one split, a half per head, each from [`with_mirror`] and so of unit length, but for means of
+/// several ([`pooled`]).
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Features {
     /// Person and camera of every photo.

@@ -58,6 +58,8 @@ impl Head {
         self.norm.forward(&self.embed.forward(pooled, pass), pass)
     }
 
+    /// Several batches come and go [`interleaved`].
+    ///
     /// # Shapes
     /// (N, C) -> logits (N, K)
     pub fn forward(&self, pooled: &Tensor, pass: Pass) -> Tensor {
@@ -288,6 +290,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_pass_can_be_differentiated_after_another_has_moved_the_statistics() {
+        let [(_, encoder), _] = twins(true);
+        let first = encoder.forward(&photos(4), Pass::TRAIN);
+        let _ = encoder.forward(&photos(8), Pass::TRAIN.of(2));
+        first.primary.sum(None::<Kind>).backward();
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Decoder {
     ) -> Tensor {
         let mut x = spread(structure);
         let mut begun = None;
-        if self.dropout > 0.0 {
+        if self.dropout > 0.0 && pass.dropout {
             // what it leaves differs from sample to sample
             x = x.dropout(self.dropout, pass.dropout);
         } else if let Some(block) = self.residuals.first() {
@@ -163,5 +163,45 @@ impl Decoder {
         }
         let photo = self.last.forward(&x, pass);
         if self.tanh { photo.tanh() } else { photo }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::nn::VarStore;
+    use tch::{Device, Kind, Tensor};
+
+    use super::{Config, Decoder, Pass};
+    use dgnet::spec::settings::BlockKind;
+
+    #[test]
+    fn images_that_share_a_structure_are_those_of_a_structure_each() {
+        let random = |size: &[i64]| Tensor::randn(size, (Kind::Double, Device::Cpu));
+        for block in [BlockKind::Basic, BlockKind::Slim, BlockKind::Series, BlockKind::Parallel] {
+            let cfg = Config { block, residual_blocks: 2, mlp_width: 4, ..Config::default() };
+            let mut vars = VarStore::new(Device::Cpu);
+            let decoder = Decoder::new(&vars.root(), &cfg, 8, 6);
+            vars.double();
+            let structure = random(&[2, 8, 4, 3]).set_requires_grad(true);
+            let code = random(&[3, 6]);
+            let spread = |of: &Tensor| of.index_select(0, &Tensor::from_slice(&[1_i64, 0, 1]));
+            let named = vars.variables();
+            let mut to: Vec<&Tensor> = named.values().collect();
+            to.push(&structure);
+            let of = |image: Tensor| {
+                let loss = image.square().sum(None::<Kind>);
+                let mut all = Tensor::run_backward(&[loss], &to, false, false);
+                all.push(image.detach());
+                all
+            };
+            let style = || decoder.style(&code, Pass::TRAIN);
+            let shared = of(decoder.forward_shared(&style(), &structure, &spread, Pass::TRAIN));
+            let plain = of(decoder.forward(&style(), &spread(&structure), Pass::TRAIN));
+            for (shared, plain) in shared.iter().zip(&plain) {
+                let scale = plain.abs().max().double_value(&[]).max(1.0);
+                let off = (shared - plain).abs().max().double_value(&[]);
+                assert!(off < 1e-10 * scale, "{block:?}: {off}");
+            }
+        }
     }
 }

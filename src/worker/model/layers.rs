@@ -133,15 +133,16 @@ impl Conv {
     /// (N, from, H, W) -> (N, to, 2H, 2W)
     pub fn forward_doubled(&self, x: &Tensor, pass: Pass) -> Tensor {
         let p = self.padding;
-        let is_known = self.reflect && (self.stride, self.dilation) == (1, 1);
-        if !(is_known && (p == 1 || p == 2)) {
+        let kernel = self.weight.size()[3];
+        let keeps_size = (self.stride, self.dilation, 2 * p + 1) == (1, 1, kernel);
+        if !(self.reflect && keeps_size && (kernel == 3 || kernel == 5)) {
             return self.forward(&upsample2(x), pass);
         }
         let weight = seen(&self.weight, pass);
         let bias = self.bias.as_ref().map(|bias| seen(bias, pass));
         let sums = weight.avg_pool2d([2, 2], [1, 1], [1, 1], false, true, 1);
         let framed = framed(x);
-        if p == 1 {
+        if kernel == 3 {
             let sums = sums.flip([2, 3]).transpose(0, 1);
             return framed.conv_transpose2d(&sums, bias, [2, 2], [3, 3], [0, 0], 1, [1, 1]);
         }
@@ -171,7 +172,9 @@ fn correct_border(y: &Tensor, x: &Tensor, framed: &Tensor, weight: &Tensor) {
     let (height, width) = (x.size()[2], x.size()[3]);
     let doubled = |line: &Tensor| line.repeat_interleave_self_int(2, 2, None::<i64>);
     let row = |outer: i64, inner: i64, of_kernel: i64| {
-        let line = doubled(&(x.select(2, inner) - x.select(2, outer))).reflection_pad1d([2, 2]);
+        let line = doubled(&(x.select(2, inner) - x.select(2, outer)));
+        // in two dimensions: the gradient of the other has no order on a GPU
+        let line = line.unsqueeze(2).reflection_pad2d([2, 2, 0, 0]).squeeze_dim(2);
         line.conv1d(&weight.select(2, of_kernel), None::<Tensor>, [1], [0], [1], 1)
     };
     let column = |outer: i64, inner: i64, of_kernel: i64| {
@@ -254,7 +257,8 @@ impl BatchNorm {
         let y = batch_norm(&x.reshape(&size), &scale, kept, Some(1.0)).view_as(x);
         for (running, own) in running.into_iter().flatten().zip(own.iter().flatten()) {
             for batch in own.view([pass.batches, -1]).unbind(0) {
-                let _ = running.shallow_clone().lerp_(&batch, NORM_MOMENTUM);
+                // as libtorch's own update, it is no change that a backward pass would have to know of
+                let _ = running.data().lerp_(&batch, NORM_MOMENTUM);
             }
         }
         y
@@ -449,8 +453,11 @@ mod tests {
             let shape = ConvShape::same(kernel);
             let conv = Conv::reflected(&vars.root(), 3, 4, shape, Init::HeFanIn);
             vars.double();
-            let x = Tensor::randn([2, 3, 5, 4], (Kind::Double, Device::Cpu));
-            for x in [x.copy(), channels_last(&x)] {
+            let maps = [[2, 3, 5, 4], [1, 3, 8, 3], [2, 3, 2, 2]];
+            // the smallest that the plain way reflects
+            let maps = maps.into_iter().filter(|size| 2 * size[3] > (kernel - 1) / 2);
+            let maps = maps.map(|size| Tensor::randn(size, (Kind::Double, Device::Cpu)));
+            for x in maps.flat_map(|x| [channels_last(&x), x]) {
                 let of = |y: &Tensor, x: &Tensor| {
                     let loss = (y * y.detach().cos()).sum(None::<Kind>);
                     let parameters = vars.variables();

@@ -33,7 +33,8 @@ pub struct Pass {
     pub dropout: bool,
     /// Whether parameters are constants: gradients then flow into the input only.
     pub frozen: bool,
-    /// How many batches of one size lie stacked in the input. Batch norm sees each alone.
+    /// How many batches of one size the input holds; batch norm sees each alone. They come stacked to E_a and to the teacher, which
+    /// hand them on to their parts as [`layers::interleaved`] has them.
     pub batches: i64,
 }
 
@@ -45,8 +46,8 @@ impl Pass {
     /// Use of a finished network: running statistics, no dropout, no gradients for the parameters.
     pub const EVAL: Self = Self { norm: Norm::Running, dropout: false, frozen: true, batches: 1 };
 
-    /// The same for so many stacked batches at once. What it gives and every trace that it leaves are those of
-    /// one pass for each, in their order; that they share their convolutions makes it faster.
+    /// The same for so many batches at once. What it gives and every trace that it leaves are those of one pass for each, in
+    /// their order, up to the order of sums and to what dropout draws; that they share their convolutions makes it faster.
     #[must_use]
     pub const fn of(self, batches: i64) -> Self {
         Self { batches, ..self }

@@ -111,6 +111,8 @@ impl Resnet {
         }
     }
 
+    /// Several batches come and go [`super::layers::interleaved`].
+    ///
     /// # Shapes
     /// (N, 3, H, W) -> (N, out_channels, H/32, W/32), or H/16, W/16 for a last stride of 1
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {

@@ -357,7 +357,7 @@ impl Trainer {
         let w = &plan.weights;
         let [primary_x, primary_positive] = halves(&forward.primary);
         let [fine_x, _] = halves(&forward.fine);
-        let entropy = |logits: &Tensor| both(&cross_entropy(logits, &batch.labels));
+        let entropy = |logits: &Tensor| over_directions(&cross_entropy(logits, &batch.labels));
         let (frozen, trained) = self.generated(forward, plan);
         let again = self.reencode(batch, forward, plan, draws, frozen);
         let (prim, fine) = self.feedback(batch, forward, plan, trained);
@@ -431,7 +431,7 @@ impl Trainer {
         let mut again =
             Reencoded { id_c: zero(&batch.x), code_1: none(), code_2: none(), cycle: none() };
         let Some(seen) = seen else { return again };
-        again.id_c = both(&cross_entropy(&seen.primary, &batch.labels));
+        again.id_c = over_directions(&cross_entropy(&seen.primary, &batch.labels));
         if w.code == 0.0 && w.cycle == 0.0 {
             return again;
         }
@@ -484,12 +484,15 @@ impl Trainer {
                 self.classes,
                 wide(&seen.primary).kind(),
             );
-            both(&distillation(&seen.primary, &q))
+            over_directions(&distillation(&seen.primary, &q))
         } else {
             zero(&batch.x)
         };
-        let fine =
-            if w.fine > 0.0 { both(&cross_entropy(&seen.fine, structure)) } else { zero(&batch.x) };
+        let fine = if w.fine > 0.0 {
+            over_directions(&cross_entropy(&seen.fine, structure))
+        } else {
+            zero(&batch.x)
+        };
         (prim, fine)
     }
 }
@@ -516,7 +519,7 @@ fn encode(encoder: &AppearanceEncoder, photos: &Tensor, erased: Option<&Tensor>)
 }
 
 /// A mean over two stacked batches as the sum of the two means: terms are added over directions.
-fn both(mean: &Tensor) -> Tensor {
+fn over_directions(mean: &Tensor) -> Tensor {
     mean * 2.0
 }
 

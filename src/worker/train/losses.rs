@@ -74,8 +74,11 @@ pub fn teacher_labels(
         }
         TeacherLabels::TwoLabel => {
             let mask = (one_hot(appearance) + one_hot(structure)).clamp_max(1.0);
-            let masked = asked() * mask;
-            &masked / masked.sum_dim_intlist(Some([1].as_slice()), true, None::<Kind>)
+            let masked = asked() * &mask;
+            let total = |x: &Tensor| x.sum_dim_intlist(Some([1].as_slice()), true, None::<Kind>);
+            // a teacher that rules both out in 32 bits says nothing of which
+            let masked = &masked + total(&masked).eq(0.0) * mask;
+            &masked / total(&masked)
         }
     }
 }
@@ -109,6 +112,15 @@ mod tests {
                 assert!((got - want).abs() < 1e-12, "{style:?}: {got} is not {want}");
             }
         }
+    }
+
+    #[test]
+    fn two_labels_that_the_teacher_rules_out_are_equally_likely() {
+        let teacher = || Tensor::from_slice(&[0.0, 0.0, 1.0]).view([1, 3]);
+        let [appearance, structure] = [0_i64, 1].map(|class| Tensor::from_slice(&[class]));
+        let style = TeacherLabels::TwoLabel;
+        let q = teacher_labels(style, teacher, &appearance, &structure, 3, Kind::Double);
+        assert_eq!(q, Tensor::from_slice(&[0.5, 0.5, 0.0]).view([1, 3]));
     }
 
     #[test]

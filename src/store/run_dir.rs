@@ -45,6 +45,12 @@ impl RunState {
             Self::Interrupted => "interrupted",
         }
     }
+
+    /// Whether nothing goes on in a run, nor will before somebody makes a file in its folder: nobody began it, or it is over.
+    #[must_use]
+    pub(crate) fn rests(self) -> bool {
+        matches!(self, Self::Planned | Self::Done | Self::Failed | Self::Diverged)
+    }
 }
 
 impl From<EndState> for RunState {

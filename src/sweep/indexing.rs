@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::store::ingest::Writer;
-use crate::store::{Db, RunDir, RunState, StoreError, study_dir};
+use crate::store::{Db, RunDir, StoreError, study_dir};
 
 const POLL_EVERY: Duration = Duration::from_secs(1);
 const SCAN_EVERY: Duration = Duration::from_secs(5);
@@ -20,9 +20,8 @@ pub(super) struct Indexing {
     study: String,
     own: BTreeSet<RunDir>,
     writer: Option<Writer>,
-    over: BTreeSet<RunDir>,
-    /// Runs that nobody has begun, and when their folders last changed.
-    planned: BTreeMap<RunDir, SystemTime>,
+    /// Runs in which nothing goes on, not begun or over, and when their folders last changed.
+    resting: BTreeMap<RunDir, SystemTime>,
     studies: BTreeMap<String, f64>,
     polled: Option<Instant>,
     scanned: Option<Instant>,
@@ -37,8 +36,7 @@ impl Indexing {
             study: study.to_owned(),
             own,
             writer: Writer::open(runs_root)?,
-            over: BTreeSet::new(),
-            planned: BTreeMap::new(),
+            resting: BTreeMap::new(),
             studies: BTreeMap::new(),
             polled: None,
             scanned: None,
@@ -111,28 +109,22 @@ impl Indexing {
                 }
             }
         }
-        for run in runs.difference(&self.over.clone()) {
-            // whoever begins a run or marks it makes a file in its folder
+        for run in &runs {
+            // whoever begins a run, tries it again or marks it makes a file in its folder
             let changed = std::fs::metadata(run.path()).and_then(|folder| folder.modified()).ok();
-            if changed.is_some() && self.planned.get(run) == changed.as_ref() {
+            if changed.is_some() && self.resting.get(run) == changed.as_ref() {
                 continue;
             }
-            let tailed = match writer.tail(run) {
-                Ok(tailed) => tailed,
+            let rests = match writer.tail(run) {
+                Ok(tailed) => tailed.state.rests(),
                 // another study's broken folder is for `dgnet reindex` to report
-                Err(StoreError::Damaged { .. }) if !self.own.contains(run) => {
-                    self.over.insert(run.clone());
-                    continue;
-                }
+                Err(StoreError::Damaged { .. }) if !self.own.contains(run) => true,
                 Err(error) => return Err(error),
             };
-            match changed.filter(|_| tailed.state == RunState::Planned) {
-                Some(changed) => self.planned.insert(run.clone(), changed),
-                None => self.planned.remove(run),
+            match changed.filter(|_| rests) {
+                Some(changed) => self.resting.insert(run.clone(), changed),
+                None => self.resting.remove(run),
             };
-            if matches!(tailed.state, RunState::Done | RunState::Failed | RunState::Diverged) {
-                self.over.insert(run.clone());
-            }
         }
         Ok(())
     }
@@ -155,7 +147,8 @@ mod tests {
     use super::*;
     use crate::store::marks::Marks;
     use crate::store::query::{Cell, query};
-    use crate::store::run_dir::tests::{begin, spec};
+    use crate::store::records::EndState;
+    use crate::store::run_dir::tests::{begin, end, spec};
     use crate::store::run_writer::RunWriter;
 
     #[test]
@@ -169,7 +162,7 @@ mod tests {
             indexing.bring_in_new().unwrap();
             assert_eq!(said("select state from run"), [[Cell::Text("planned".into())]]);
         }
-        assert_eq!(indexing.planned.len(), 1);
+        assert_eq!(indexing.resting.len(), 1);
         // a file system's clock may stand still for some milliseconds
         std::thread::sleep(Duration::from_millis(20));
         Marks::change(root, run.path(), |marks| marks.tags.extend(["good".into()])).unwrap();
@@ -179,6 +172,30 @@ mod tests {
         let _writer = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
         indexing.bring_in_new().unwrap();
         assert_ne!(said("select state from run"), [[Cell::Text("planned".into())]]);
-        assert!(indexing.planned.is_empty());
+        assert!(indexing.resting.is_empty());
+    }
+
+    #[test]
+    fn a_failed_run_that_another_sweep_tries_again_is_read_again() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let run = RunDir::create(root, &spec("another", "full", 1, "a")).unwrap();
+        let mut indexing = Indexing::begin(root, "s", BTreeSet::new()).unwrap();
+        let mut states = || {
+            indexing.scanned = None;
+            indexing.bring_in_new().unwrap();
+            // a file system's clock may stand still for some milliseconds
+            std::thread::sleep(Duration::from_millis(20));
+            query(&Db::file(root), "select state from run").unwrap().rows
+        };
+        let state = |word: &str| vec![vec![Cell::Text(word.into())]];
+        let writer = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
+        writer.end(&end(EndState::Failed, 1, 5)).unwrap();
+        assert_eq!(states(), state("failed"));
+        run.reopen().unwrap();
+        let writer = RunWriter::begin(run.path(), &begin(2, 0)).unwrap();
+        assert_ne!(states(), state("failed"));
+        writer.end(&end(EndState::Done, 2, 10)).unwrap();
+        assert_eq!(states(), state("done"));
     }
 }

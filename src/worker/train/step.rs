@@ -319,7 +319,7 @@ impl Trainer {
         let images = generator.decoder.forward_shared(&style, &structure, &structures, pass);
         let part = |k: i64| images.narrow(0, k * two, two);
         let [own, positive, swapped] = [0, 1, 2].map(part);
-        Forward { own, positive, swapped, appearance, structure, primary, fine }
+        Forward { appearance, structure, primary, fine, own, positive, swapped }
     }
 
     /// D's step on real photos and detached fakes, never in bfloat16. Skipped where nothing

@@ -11,7 +11,7 @@ default:
 
 # Get libtorch and build; every other recipe does this by itself
 setup: _libtorch _cargo
-    @[ -x {{ dgnet }} ] || echo "building: about 10 minutes the first time, seconds afterwards" >&2
+    @[ -x {{ dgnet }} ] || echo "building: 10 to 20 minutes the first time, seconds afterwards" >&2
     @cargo build --locked --workspace --bins
 
 # Get libtorch with its GPU half (CUDA 13.0, 3 GB); the same executables then use a GPU

@@ -4,9 +4,9 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::Pass;
 use super::layers::{BatchNorm, Init, Linear, interleaved, stacked, upsample2};
 use super::resnet::{Resnet, out_channels};
+use super::{Lend, Pass};
 use dgnet::spec::settings::{Appearance, Upsample};
 
 /// Photos with at most so many rows are doubled before E_a and the teacher see them.
@@ -146,11 +146,11 @@ impl AppearanceEncoder {
     /// # Shapes
     /// those of [`Self::forward`], two times
     #[must_use]
-    pub fn forward_twice(&self, photo: &Tensor, batches: i64) -> [Seen; 2] {
+    pub fn forward_twice(&self, photo: &Tensor, batches: i64, lend: Lend) -> [Seen; 2] {
         let passes = [Pass::TRAIN.of(batches), Pass::FROZEN.of(batches)];
         let [trained, frozen] = passes;
         let photo = enlarge(&interleaved(photo, trained), self.upsample);
-        let [map, lent] = self.backbone.forward_twice(&photo, trained, frozen);
+        let [map, lent] = self.backbone.forward_twice(&photo, passes, lend);
         [self.seen(&map, trained), self.seen(&lent, frozen)]
     }
 
@@ -194,9 +194,8 @@ mod tests {
     use dgnet::spec::settings::{Appearance, Backbone};
 
     /// Two of the same weights, in 64 bits and without dropout.
-    fn twins(detach_code: bool) -> [(VarStore, AppearanceEncoder); 2] {
+    fn twins() -> [(VarStore, AppearanceEncoder); 2] {
         let cfg = Appearance {
-            detach_code,
             backbone: Backbone::Resnet10,
             width: 4,
             feature: 8,
@@ -225,7 +224,7 @@ mod tests {
 
     #[test]
     fn stacked_batches_are_passes_one_after_the_other() {
-        let [(at_once, encoder), (in_turn, other)] = twins(true);
+        let [(at_once, encoder), (in_turn, other)] = twins();
         let x = photos(12);
         for pass in [Pass::TRAIN, Pass::FROZEN, Pass::EVAL] {
             let seen = encoder.forward(&x, pass.of(3));
@@ -260,41 +259,9 @@ mod tests {
         }
     }
 
-    /// To the last bit: nothing else is computed.
-    #[test]
-    fn one_pass_for_two_uses_is_two_passes() {
-        for detach_code in [true, false] {
-            let [(once, encoder), (twice, other)] = twins(detach_code);
-            let x = photos(8);
-            let [x, y] = [x.copy(), x].map(|x| x.set_requires_grad(true));
-            let [trained, frozen] = encoder.forward_twice(&x, 2);
-            let want = [
-                other.forward(&y.detach(), Pass::TRAIN.of(2)),
-                other.forward(&y, Pass::FROZEN.of(2)),
-            ];
-            let loss = |[trained, frozen]: &[super::Seen; 2]| {
-                let each = [&trained.primary, &trained.fine, &frozen.primary, &frozen.code];
-                each.map(|of| of.square().sum(None::<Kind>)).into_iter().sum::<Tensor>()
-            };
-            let got = [trained, frozen];
-            assert_eq!(loss(&got), loss(&want));
-            loss(&got).backward();
-            loss(&want).backward();
-            assert_eq!(x.grad(), y.grad());
-            assert!(x.grad().abs().max().double_value(&[]) > 0.0);
-            let twice = twice.variables();
-            for (name, got) in once.variables() {
-                assert_eq!(got, twice[&name], "{name}");
-                if got.requires_grad() {
-                    assert_eq!(got.grad(), twice[&name].grad(), "the gradient of {name}");
-                }
-            }
-        }
-    }
-
     #[test]
     fn a_pass_can_be_differentiated_after_another_has_moved_the_statistics() {
-        let [(_, encoder), _] = twins(true);
+        let [(_, encoder), _] = twins();
         let first = encoder.forward(&photos(4), Pass::TRAIN);
         let _ = encoder.forward(&photos(8), Pass::TRAIN.of(2));
         first.primary.sum(None::<Kind>).backward();
@@ -302,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_pass_for_its_code_leaves_the_traces_of_any() {
-        let [(whole, encoder), (code, other)] = twins(true);
+        let [(whole, encoder), (code, other)] = twins();
         let x = photos(8);
         let before = code.variables()["classifier1.add_block.1.running_mean"].copy();
         let _ = encoder.forward(&x, Pass::TRAIN.of(2));

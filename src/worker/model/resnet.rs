@@ -4,9 +4,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::Pass;
 use super::layers::{BatchNorm, Conv, ConvShape, Init};
-use crate::compute::lend;
+use super::{Lend, Pass};
 use dgnet::spec::settings::Backbone;
 
 /// Blocks per stage, and whether they are bottlenecks.
@@ -124,7 +123,12 @@ impl Resnet {
     ///
     /// # Shapes
     /// those of [`Self::forward`], two times
-    pub fn forward_twice(&self, x: &Tensor, trained: Pass, frozen: Pass) -> [Tensor; 2] {
+    pub fn forward_twice(
+        &self,
+        x: &Tensor,
+        [trained, frozen]: [Pass; 2],
+        lend: Lend,
+    ) -> [Tensor; 2] {
         let own = self.begin(&x.detach(), trained);
         let map = self.go_on(&own, trained);
         let lent = lend(&self.begin(x, frozen), &own, &map);

@@ -72,3 +72,54 @@ impl Networks {
         self.painter.as_ref().map_or(&self.encoder, |(_, encoder)| encoder)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tch::{Device, Kind, Tensor};
+
+    use super::Networks;
+    use crate::compute::lend;
+    use crate::model::Pass;
+    use dgnet::spec::settings::{Appearance, Backbone, Settings};
+
+    /// To the last bit: nothing else is computed.
+    #[test]
+    fn one_pass_through_the_encoder_for_two_uses_is_two_passes() {
+        for detach_code in [true, false] {
+            let appearance = Appearance {
+                backbone: Backbone::Resnet10,
+                width: 4,
+                feature: 8,
+                dropout_primary: 0.0,
+                dropout_fine: 0.0,
+                detach_code,
+                ..Appearance::default()
+            };
+            let settings = Settings { appearance, ..Settings::default() };
+            let [once, twice] = [0; 2].map(|_| Networks::new(&settings, 5, 1, Device::Cpu));
+            let x = Tensor::randn([8, 3, 32, 16], (Kind::Float, Device::Cpu));
+            let [x, y] = [x.copy(), x].map(|x| x.set_requires_grad(true));
+            let got = once.encoder.forward_twice(&x, 2, lend);
+            let want = [
+                twice.encoder.forward(&y.detach(), Pass::TRAIN.of(2)),
+                twice.encoder.forward(&y, Pass::FROZEN.of(2)),
+            ];
+            let [loss, wanted] = [&got, &want].map(|[trained, frozen]| {
+                let each = [&trained.primary, &trained.fine, &frozen.primary, &frozen.code];
+                each.map(|of| of.square().sum(None::<Kind>)).into_iter().sum::<Tensor>()
+            });
+            assert_eq!(loss, wanted);
+            loss.backward();
+            wanted.backward();
+            assert_eq!(x.grad(), y.grad());
+            assert!(x.grad().abs().max().double_value(&[]) > 0.0);
+            let (once, twice) = (once.id_vars.variables(), twice.id_vars.variables());
+            for (name, got) in once {
+                assert_eq!(got, twice[&name], "{name}");
+                if got.requires_grad() {
+                    assert_eq!(got.grad(), twice[&name].grad(), "the gradient of {name}");
+                }
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_label
 use super::networks::{Networks, seed_torch};
 use super::optim::{Adam, Dial, Flat, Sgd};
 use super::replay::{Inputs, Replay};
-use crate::compute::Arithmetic;
+use crate::compute::{Arithmetic, lend};
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::layers::wide;
@@ -408,7 +408,7 @@ impl Trainer {
         let by_encoder = w.prim > 0.0 || w.fine > 0.0;
         // one pass for both; a recording on a GPU has not been tried with it
         if by_generator && by_encoder && images.device() == Device::Cpu {
-            let [trained, frozen] = encoder.forward_twice(images, 2);
+            let [trained, frozen] = encoder.forward_twice(images, 2, lend);
             return (Some(frozen), Some(trained));
         }
         let frozen = by_generator.then(|| encoder.forward(images, Pass::FROZEN.of(2)));

@@ -13,7 +13,9 @@ fn main() {
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
     let sources = ["batch_norm", "lend", "native", "padding", "second_derivative"]
         .map(|of| format!("compute/{of}.cpp"));
-    for source in sources.iter().map(String::as_str).chain(["compute/replace.h"]) {
+    for source in
+        sources.iter().map(String::as_str).chain(["compute/reason.h", "compute/replace.h"])
+    {
         println!("cargo:rerun-if-changed={source}");
     }
     cc::Build::new()

@@ -4,8 +4,7 @@
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <stdexcept>
-#include <string>
+#include "reason.h"
 
 namespace {
 
@@ -36,15 +35,9 @@ extern "C" {
 
 // `to`, which the lender computed from `from`, as the value that its frozen copy computes from `borrower`. Null, and why.
 at::Tensor* dgnet_lend(const at::Tensor* borrower, const at::Tensor* from, const at::Tensor* to, const char** why) {
-    thread_local std::string text;
-    *why = nullptr;
-    try {
-        return new at::Tensor(Lend::apply(*borrower, *from, *to));
-    } catch (const std::exception& error) {
-        text = error.what();
-        *why = text.c_str();
-        return nullptr;
-    }
+    at::Tensor* lent = nullptr;
+    *why = reason([&] { lent = new at::Tensor(Lend::apply(*borrower, *from, *to)); });
+    return lent;
 }
 
 }

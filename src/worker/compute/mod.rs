@@ -1,5 +1,5 @@
 //! Where tensors are computed and how precisely: devices, TF32, bfloat16 autocast, deterministic
-//! kernels. It is the safe face of `native.cpp`, the only foreign code here. No network, no training.
+//! kernels. It is the safe face of the C++ beside it, the only foreign code here. No network, no training.
 #![allow(unsafe_code)]
 
 mod recording;

@@ -14,6 +14,7 @@
 #include <string>
 #include <utility>
 
+#include "reason.h"
 #include "replace.h"
 
 namespace {
@@ -82,21 +83,6 @@ private:
     Pool (*pool_)(void*);
     alignas(std::max_align_t) std::byte graph_[4096];
 };
-
-// Null, or what went wrong.
-template <typename Work>
-const char* reason(Work work) {
-    thread_local std::string text;
-    try {
-        work();
-        return nullptr;
-    } catch (const std::exception& error) {
-        text = error.what();
-    } catch (...) {
-        text = "an error without a text";
-    }
-    return text.c_str();
-}
 
 }  // namespace
 

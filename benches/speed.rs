@@ -65,7 +65,10 @@ fn main() -> ExitCode {
             ranking(&MARKET, 5);
             ranking(&Sizes { noise: GOOD, ..MARKET }, 5);
         }
-        ["rank-large"] => ranking(&MSMT, 1),
+        ["rank-large"] => {
+            ranking(&MSMT, 1);
+            ranking(&Sizes { noise: GOOD, ..MSMT }, 1);
+        }
         ["rerank"] => reranking(&MARKET),
         ["rank-scaling"] => rank_scaling(),
         ["load", folder] => loading(Path::new(folder)),

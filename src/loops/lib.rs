@@ -6,3 +6,4 @@
 pub mod pixels;
 pub mod products;
 pub mod scores;
+pub mod whole;

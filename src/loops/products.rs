@@ -18,17 +18,47 @@ impl Number for f64 {
     }
 }
 
-fn dot<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
-    // Four sums at once, because each addition of one sum would wait for the last.
-    let mut sums = [0.0_f64; 4];
-    let ((left, left_rest), (right, right_rest)) = (left.as_chunks::<4>(), right.as_chunks::<4>());
-    for (left, right) in left.iter().zip(right) {
-        for lane in 0..4 {
+/// Sums made at once, because each addition of one sum would wait for the last: four vectors of the widest kind.
+const LANES: usize = 32;
+
+#[inline(always)]
+fn sum<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
+    let mut sums = [0.0_f64; LANES];
+    let (lefts, left_rest) = left.as_chunks::<LANES>();
+    let (rights, right_rest) = right.as_chunks::<LANES>();
+    for (left, right) in lefts.iter().zip(rights) {
+        for lane in 0..LANES {
             sums[lane] += left[lane].into() * right[lane].into();
         }
     }
-    let rest = left_rest.iter().zip(right_rest).map(|(l, r)| (*l).into() * (*r).into());
-    (sums[0] + sums[1]) + (sums[2] + sums[3]) + rest.sum::<f64>()
+    for (sum, (left, right)) in sums.iter_mut().zip(left_rest.iter().zip(right_rest)) {
+        *sum += (*left).into() * (*right).into();
+    }
+    let mut count = LANES;
+    while count > 1 {
+        count /= 2;
+        for lane in 0..count {
+            sums[lane] += sums[lane + count];
+        }
+    }
+    sums[0]
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn sum_widely<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
+    sum(left, right)
+}
+
+/// The same sums in the same order, in vectors as wide as the processor's.
+#[allow(unsafe_code, reason = "only some processors have the instructions")]
+fn dot<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: it has them
+        return unsafe { sum_widely(left, right) };
+    }
+    sum(left, right)
 }
 
 #[cfg(test)]

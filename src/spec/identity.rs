@@ -20,6 +20,10 @@ use super::validate::asks_teacher;
 /// Runs of different versions are different runs.
 pub const RECIPE_VERSION: u32 = 3;
 
+/// Version of what bf16 narrows: raised when the numbers of bf16 move and all others stay. It is part of the
+/// identity of runs in bf16 alone.
+const BF16_VERSION: u32 = 2;
+
 /// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric or
 /// pictures change. It is part of those two stages' keys alone, so that nothing is trained again.
 const FINISH_VERSION: u32 = 2;
@@ -208,8 +212,14 @@ pub fn run_keys(settings: &Settings, seed: u64, data_key: &str) -> (String, Keys
 
 /// What a training is made from, with `more` entries.
 fn trained(settings: &Settings, seed: u64, data_key: &str, more: &str) -> String {
+    let narrow = narrow_version(settings).map_or_else(String::new, |v| format!(",\"bf16\":{v}"));
     let (settings, data) = (differences::text(settings), quoted(data_key));
-    format!("{{\"settings\":{settings},\"seed\":{seed},\"data\":{data}{more}}}")
+    format!("{{\"settings\":{settings},\"seed\":{seed},\"data\":{data}{more}{narrow}}}")
+}
+
+/// What runs in bf16 have in their identity.
+pub(super) fn narrow_version(settings: &Settings) -> Option<u32> {
+    (settings.train.precision == Precision::Bf16).then_some(BF16_VERSION)
 }
 
 /// A text as JSON.

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::differences;
-use super::identity::{active, generator_key, hash, on_the_way, with_contents};
+use super::identity::{active, generator_key, hash, narrow_version, on_the_way, with_contents};
 use super::settings::{Discriminator, Loss, Pictures, Settings, Teacher, Train};
 use super::step_plan::StepPlan;
 
@@ -63,7 +63,11 @@ impl Course {
         };
         // The common part is written down once, with the lines of whoever trains it.
         let fixed = differences::text(&fixed);
-        let begin = json!([fixed, seed, data_key, lines, painter]).to_string();
+        let begin = match narrow_version(&settings) {
+            None => json!([fixed, seed, data_key, lines, painter]),
+            Some(version) => json!([fixed, seed, data_key, lines, painter, version]),
+        };
+        let begin = begin.to_string();
         Self { settings, begin: begin.into(), teacher: teacher.into() }
     }
 

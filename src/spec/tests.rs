@@ -475,6 +475,17 @@ fn what_cannot_change_results_forks_no_identity() {
     assert_ne!(weight.training, keys("full").training, "the curves show it");
 }
 
+/// What bf16 narrows has a version of its own, which other runs do not have.
+#[test]
+fn bf16_is_known_by_what_it_narrows() {
+    let mut settings = super::Settings::default();
+    let is_versioned =
+        |settings: &super::Settings| super::identity::narrow_version(settings).is_some();
+    assert!(!is_versioned(&settings));
+    settings.train.precision = super::settings::Precision::Bf16;
+    assert!(is_versioned(&settings));
+}
+
 /// A changed default changes what every study means: raise `RECIPE_VERSION`, then this value. A new
 /// setting whose default is the old behaviour changes this value alone.
 #[test]

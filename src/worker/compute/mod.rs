@@ -2,6 +2,7 @@
 //! kernels. It is the safe face of the C++ beside it, the only foreign code here. No network, no training.
 #![allow(unsafe_code)]
 
+pub mod optimizers;
 mod recording;
 
 pub use recording::{Recording, release_memory};

@@ -1,32 +1,75 @@
-//! Products of query and gallery features: each one exactly, and all of them at once by libtorch, roughly, with
-//! a bound on how far they may be off. What they decide is not known here.
+//! Products of query and gallery features: each one exactly, and all of them at once, roughly, with a bound on how
+//! far they may be off. What they decide is not known here.
 
-use dgnet::stats::ranking::{Scores, product_margin};
+use std::borrow::Cow;
+
+use dgnet::stats::ranking::{RoughScores, Scores, product_margin};
 use dgnet_loops::products::Number;
+use dgnet_loops::whole::{self, Whole};
 use tch::{Kind, Tensor};
 
 use crate::compute::multiply;
 
 /// A number that features are made of. Products that decide are summed in 64 bits either way.
-pub trait Real: Number + Sync + tch::kind::Element {}
+pub trait Real: Number + Sync + tch::kind::Element {
+    /// Whether 32 bits hold less.
+    const IS_WIDE: bool;
+    /// Numbers in 32 bits.
+    fn narrow(numbers: &[Self]) -> Cow<'_, [f32]>;
+}
 
-impl Real for f32 {}
-impl Real for f64 {}
+impl Real for f32 {
+    const IS_WIDE: bool = false;
+    fn narrow(numbers: &[Self]) -> Cow<'_, [f32]> {
+        numbers.into()
+    }
+}
+
+impl Real for f64 {
+    const IS_WIDE: bool = true;
+    fn narrow(numbers: &[Self]) -> Cow<'_, [f32]> {
+        numbers.iter().map(|number| *number as f32).collect()
+    }
+}
 
 /// The products of query and gallery features, each summed in 64 bits.
 pub(super) struct Products<'a, T> {
     queries: &'a [T],
     gallery: &'a [T],
     dims: usize,
-    /// The largest norm of a gallery feature.
+    threads: usize,
+    /// Both in whole numbers, where the processor multiplies those faster.
+    whole: Option<[Whole; 2]>,
+    /// The largest norm of a gallery feature, where features in 32 bits are rounded.
     longest: f64,
 }
 
 impl<'a, T: Real> Products<'a, T> {
-    pub(super) fn new(queries: &'a [T], gallery: &'a [T], dims: usize) -> Self {
+    /// # Shapes
+    /// `queries`, `gallery`: rows of `dims`
+    pub(super) fn new(queries: &'a [T], gallery: &'a [T], dims: usize, threads: usize) -> Self {
+        let rows = |features| Whole::of(&T::narrow(features), dims, threads);
+        let is_whole = dims > 0 && whole::is_available();
         let norms = gallery.chunks_exact(dims.max(1)).map(|row| T::dot(row, row).sqrt());
-        let longest = norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
-        Self { queries, gallery, dims, longest }
+        let longest = || norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
+        Self {
+            queries,
+            gallery,
+            dims,
+            threads,
+            whole: is_whole.then(|| [rows(queries), rows(gallery)]),
+            longest: if is_whole && !T::IS_WIDE { 0.0 } else { longest() },
+        }
+    }
+
+    /// All products, roughly: no finite one is farther off than [`Scores::margin`].
+    pub(super) fn rough(&self) -> Box<RoughScores<'_>> {
+        match &self.whole {
+            Some([queries, gallery]) => Box::new(|from, scores| {
+                whole::products(queries, gallery, from, self.threads, scores);
+            }),
+            None => Box::new(rough_products(self.queries, self.gallery, self.dims)),
+        }
     }
 
     fn query(&self, at: usize) -> &'a [T] {
@@ -35,10 +78,18 @@ impl<'a, T: Real> Products<'a, T> {
 }
 
 impl<T: Real> Scores for Products<'_, T> {
-    /// Of [`rough_products`].
     fn margin(&self, query: usize) -> f64 {
-        let length = T::dot(self.query(query), self.query(query)).sqrt();
-        product_margin(self.dims, [length, self.longest])
+        let of_whole = |[queries, gallery]: &[Whole; 2]| queries.margin(query, gallery);
+        let of_32_bits = || {
+            let length = T::dot(self.query(query), self.query(query)).sqrt();
+            product_margin(self.dims, [length, self.longest])
+        };
+        match &self.whole {
+            Some(whole) if !T::IS_WIDE => of_whole(whole),
+            // whole numbers of numbers that were narrowed
+            Some(whole) => of_whole(whole) + of_32_bits(),
+            None => of_32_bits(),
+        }
     }
 
     fn exact(&self, query: usize, photo: usize) -> f64 {
@@ -46,7 +97,8 @@ impl<T: Real> Scores for Products<'_, T> {
     }
 }
 
-/// All products by libtorch, in 32 bits: of rows of `queries` from a given one on with all rows of `gallery`.
+/// All products by libtorch, in 32 bits: of rows of `queries` from a given one on with all rows of `gallery`. They may be off
+/// by [`product_margin`].
 pub(super) fn rough_products<T: Real>(
     queries: &[T],
     gallery: &[T],

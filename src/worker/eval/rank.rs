@@ -45,9 +45,8 @@ pub fn rank<T: Real>(
     check("query features", queries.len(), query_labels.len(), dims)?;
     check("gallery features", gallery.len(), gallery_labels.len(), dims)?;
     let (gallery, gallery_labels) = without_junk(gallery, gallery_labels, dims);
-    let products = Products::new(queries, &gallery, dims);
-    let rough = rough_products(queries, &gallery, dims);
-    Ok(rank_quickly(query_labels, &gallery_labels, threads, &rough, &products))
+    let products = Products::new(queries, &gallery, dims, threads);
+    Ok(rank_quickly(query_labels, &gallery_labels, threads, &*products.rough(), &products))
 }
 
 /// The gallery without the photos that are junk for every query: they need no score.
@@ -207,9 +206,8 @@ pub fn by_cameras(
     let dims = 2 * query.dims;
     let (joined, photos) = (query.joined(fine_weight), gallery.joined(1.0));
     let (photos, labels) = without_junk(&photos, &gallery.labels, dims);
-    let products = Products::new(&joined, &photos, dims);
-    let rough = rough_products(&joined, &photos, dims);
-    Ok(camera_pairs(&query.labels, &labels, threads, &rough, &products))
+    let products = Products::new(&joined, &photos, dims, threads);
+    Ok(camera_pairs(&query.labels, &labels, threads, &*products.rough(), &products))
 }
 
 /// Multi-query: the feature of each query is the mean over all `photos` of its person under its camera. A mean is

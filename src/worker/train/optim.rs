@@ -7,6 +7,8 @@ use std::ops::Range;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor};
 
+use crate::compute::optimizers::{AdamNumbers, SgdNumbers, adam, sgd};
+
 /// Elements to which each parameter's place is aligned (64 bytes of f32): vector loads stay aligned.
 const ALIGN: i64 = 16;
 const ADAM_EPS: f64 = 1e-8;
@@ -114,6 +116,11 @@ impl Dial {
         }
     }
 
+    /// The number.
+    fn number(&self) -> f64 {
+        self.set
+    }
+
     /// The number as a tensor of shape ().
     pub fn tensor(&self) -> &Tensor {
         &self.tensor
@@ -162,8 +169,34 @@ impl Adam {
         self.correction.set(beta2.sqrt());
     }
 
-    /// One step, prepared for. It changes tensors alone, so its kernels can be recorded.
+    /// One step, prepared for.
     pub fn step(&self) {
+        match self.flat.values.device() {
+            Device::Cpu => self.step_at_once(),
+            _ => self.step_by_tensors(),
+        }
+    }
+
+    /// The step in few passes over memory.
+    fn step_at_once(&self) {
+        let [beta1, beta2] = self.betas;
+        let Flat { values, gradients, .. } = &self.flat;
+        adam(
+            [values, gradients, &self.mean, &self.square],
+            AdamNumbers {
+                decay: self.weight_decay,
+                mean_share: 1.0 - beta1,
+                square_kept: beta2,
+                square_share: 1.0 - beta2,
+                rate: self.rate.number(),
+                correction: self.correction.number(),
+                epsilon: ADAM_EPS,
+            },
+        );
+    }
+
+    /// The same step. It changes tensors alone, so its kernels can be recorded.
+    fn step_by_tensors(&self) {
         let [beta1, beta2] = self.betas;
         let (rate, correction) = (self.rate.tensor(), self.correction.tensor());
         tch::no_grad(|| {
@@ -217,23 +250,43 @@ impl Sgd {
         self.heads_rate.set(heads_rate);
     }
 
-    /// One step, prepared for. It changes tensors alone, so its kernels can be recorded.
+    /// One step, prepared for.
     pub fn step(&self) {
-        let (backbone_rate, heads_rate) = (self.backbone_rate.tensor(), self.heads_rate.tensor());
+        match self.flat.values.device() {
+            Device::Cpu => self.step_at_once(),
+            _ => self.step_by_tensors(),
+        }
+    }
+
+    /// Stretches of parameters, each with its rate.
+    fn stretches(&self) -> [(Range<i64>, &Dial); 3] {
+        let Range { start, end } = self.backbone;
+        let all = self.flat.values.numel() as i64;
+        let (backbone, heads) = (&self.backbone_rate, &self.heads_rate);
+        [(0..start, heads), (start..end, backbone), (end..all, heads)]
+    }
+
+    /// The step in one pass over memory.
+    fn step_at_once(&self) {
+        for (Range { start, end }, rate) in self.stretches() {
+            let of = [&self.flat.values, &self.flat.gradients, &self.velocity]
+                .map(|all| all.narrow(0, start, end - start));
+            let (decay, momentum, rate) = (self.weight_decay, self.momentum, rate.number());
+            sgd(of.each_ref(), SgdNumbers { decay, momentum, rate });
+        }
+    }
+
+    /// The same step. It changes tensors alone, so its kernels can be recorded.
+    fn step_by_tensors(&self) {
         tch::no_grad(|| {
             let gradient = &self.flat.gradients + &self.flat.values * self.weight_decay;
             let mut velocity = self.velocity.shallow_clone();
             velocity *= self.momentum;
             velocity += &gradient;
             let update = gradient + velocity * self.momentum;
-            let Range { start, end } = self.backbone;
-            for (from, to, rate) in [
-                (0, start, heads_rate),
-                (start, end, backbone_rate),
-                (end, update.numel() as i64, heads_rate),
-            ] {
-                let part = update.narrow(0, from, to - from) * rate;
-                let _ = self.flat.values.narrow(0, from, to - from).g_sub_(&part);
+            for (Range { start, end }, rate) in self.stretches() {
+                let part = update.narrow(0, start, end - start) * rate.tensor();
+                let _ = self.flat.values.narrow(0, start, end - start).g_sub_(&part);
             }
         });
     }
@@ -270,5 +323,71 @@ impl Savable for Sgd {
     }
     fn set_steps(&mut self, steps: i64) {
         self.steps = steps;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parameters of two networks, with gradients, as many as two threads share.
+    fn flat(kind: Kind) -> Flat {
+        let mut vars = VarStore::new(Device::Cpu);
+        for (part, count) in [("head", 40_011), ("model", 70_001), ("tail", 13)] {
+            let _ = (vars.root() / part).randn("weight", &[count], 0.0, 1.0);
+        }
+        if kind == Kind::Double {
+            vars.double();
+        }
+        Flat::new(&vars)
+    }
+
+    fn random_gradients(flat: &Flat) {
+        let _ = flat.gradients.shallow_clone().normal_(0.0, 0.1);
+    }
+
+    /// A step in one pass gives the bits of libtorch's own operations.
+    #[test]
+    fn steps_at_once_are_those_by_tensors() {
+        let equal = |left: &Tensor, right: &Tensor| {
+            let off = left.not_equal_tensor(right).sum(Kind::Int64).int64_value(&[]);
+            assert_eq!(off, 0, "of {} numbers", left.numel());
+        };
+        for kind in [Kind::Float, Kind::Double] {
+            for (betas, decay) in [([0.0, 0.999], 5e-4), ([0.9, 0.99], 0.0)] {
+                let mut adam = Adam::new(flat(kind), betas, decay);
+                for _ in 0..3 {
+                    random_gradients(&adam.flat);
+                    adam.prepare(1e-3);
+                    let of = |adam: &Adam| {
+                        [&adam.flat.values, &adam.mean, &adam.square].map(Tensor::copy)
+                    };
+                    let before = of(&adam);
+                    adam.step_by_tensors();
+                    let theirs = of(&adam);
+                    for (to, from) in
+                        [&adam.flat.values, &adam.mean, &adam.square].iter().zip(&before)
+                    {
+                        to.shallow_clone().copy_(from);
+                    }
+                    adam.step_at_once();
+                    of(&adam).iter().zip(&theirs).for_each(|(ours, theirs)| equal(ours, theirs));
+                }
+            }
+            let mut sgd = Sgd::new(flat(kind), 0.9, 5e-4, "model.");
+            for _ in 0..3 {
+                random_gradients(&sgd.flat);
+                sgd.prepare(2e-3, 2e-2);
+                let of = |sgd: &Sgd| [&sgd.flat.values, &sgd.velocity].map(Tensor::copy);
+                let before = of(&sgd);
+                sgd.step_by_tensors();
+                let theirs = of(&sgd);
+                for (to, from) in [&sgd.flat.values, &sgd.velocity].iter().zip(&before) {
+                    to.shallow_clone().copy_(from);
+                }
+                sgd.step_at_once();
+                of(&sgd).iter().zip(&theirs).for_each(|(ours, theirs)| equal(ours, theirs));
+            }
+        }
     }
 }

@@ -322,8 +322,7 @@ impl Trainer {
         Forward { appearance, structure, primary, fine, own, positive, swapped }
     }
 
-    /// D's step on real photos and detached fakes, never in bfloat16. Skipped where nothing
-    /// listens to D.
+    /// D's step on real photos and detached fakes. Skipped where nothing listens to D.
     fn discriminator_step(
         &self,
         batch: &Batch,
@@ -337,8 +336,11 @@ impl Trainer {
         // a slope of weight 0 is not asked for: it is D's second derivative, the dearest part of this step
         let is_sloped = plan.penalty > 0.0;
         let real = batch.x.detach().set_requires_grad(is_sloped);
-        let judged = judge.forward(&real, Pass::TRAIN);
-        let fakes = judge.forward(&wide(&forward.swapped).detach(), Pass::TRAIN);
+        let judge = |photos: &Tensor| {
+            wide_all(&self.arithmetic.fast(|| judge.forward(photos, Pass::TRAIN)))
+        };
+        let judged = judge(&real);
+        let fakes = judge(&wide(&forward.swapped).detach());
         let penalty = if is_sloped {
             gradient_penalty(self.gan, &judged, &real) * plan.penalty
         } else {
@@ -365,9 +367,8 @@ impl Trainer {
             zero_pair(&batch.x)
         } else {
             let judge = &self.networks.discriminator;
-            self.arithmetic.exact(|| {
-                adversarial(self.gan, &judge.forward(&wide(&forward.swapped), Pass::FROZEN))
-            })
+            let judged = judge.forward(&wide(&forward.swapped), Pass::FROZEN);
+            adversarial(self.gan, &wide_all(&judged))
         };
         let when = |wanted: bool, term: &dyn Fn() -> Tensor| {
             if wanted { term() } else { zero(&batch.x) }
@@ -516,6 +517,11 @@ fn encode(encoder: &AppearanceEncoder, photos: &Tensor, erased: Option<&Tensor>)
             Seen { code, ..encoder.forward(erased, pass) }
         }
     }
+}
+
+/// D's maps in 32 bits: what is made of them needs no speed.
+fn wide_all(maps: &[Tensor]) -> Vec<Tensor> {
+    maps.iter().map(wide).collect()
 }
 
 /// A mean over two stacked batches as the sum of the two means: terms are added over directions.

@@ -21,6 +21,7 @@ impl Number for f64 {
 /// Sums made at once, because each addition of one sum would wait for the last: four vectors of the widest kind.
 const LANES: usize = 32;
 
+#[allow(clippy::inline_always, reason = "it takes its caller's instructions")]
 #[inline(always)]
 fn sum<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
     let mut sums = [0.0_f64; LANES];
@@ -50,6 +51,12 @@ fn sum_widely<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
     sum(left, right)
 }
 
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn sum_less_widely<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
+    sum(left, right)
+}
+
 /// The same sums in the same order, in vectors as wide as the processor's.
 #[allow(unsafe_code, reason = "only some processors have the instructions")]
 fn dot<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
@@ -57,6 +64,11 @@ fn dot<T: Copy + Into<f64>>(left: &[T], right: &[T]) -> f64 {
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: it has them
         return unsafe { sum_widely(left, right) };
+    }
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: it has them
+        return unsafe { sum_less_widely(left, right) };
     }
     sum(left, right)
 }
@@ -77,6 +89,7 @@ mod tests {
         let wide =
             |row: &[f32]| -> Vec<f64> { row.iter().map(|value| f64::from(*value)).collect() };
         assert_eq!(f32::dot(&left, &right), f64::dot(&wide(&left), &wide(&right)));
+        assert_eq!(f32::dot(&left, &right), sum(&left, &right), "whatever the processor has");
         assert_eq!(f64::dot(&[1.0, 2.0, 3.0, 4.0, 5.0], &[6.0, 7.0, 8.0, 9.0, 10.0]), 130.0);
         assert_eq!(f64::dot(&[], &[]), 0.0);
     }

@@ -21,12 +21,12 @@ use super::validate::asks_teacher;
 pub const RECIPE_VERSION: u32 = 3;
 
 /// Version of what bf16 narrows: raised when the numbers of bf16 move and all others stay. It is part of the
-/// identity of runs in bf16 alone.
+/// identity of joint trainings in bf16 alone.
 const BF16_VERSION: u32 = 2;
 
-/// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric or
-/// pictures change. It is part of those two stages' keys alone, so that nothing is trained again.
-const FINISH_VERSION: u32 = 2;
+/// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric, sums in
+/// another order, or pictures change. It is part of those two stages' keys alone, so that nothing is trained again.
+const FINISH_VERSION: u32 = 3;
 
 /// Keys of the stages of one run: 32 hex digits each, hashes of what goes in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -200,7 +200,7 @@ pub fn run_uid(settings: &Settings, seed: u64, data_key: &str) -> String {
 }
 
 fn run_uid_of(mine: &Settings, seed: u64, data_key: &str) -> String {
-    hash_text("run", &trained(mine, seed, data_key, ""))
+    hash_text("run", &trained(mine, seed, data_key, &narrow(mine)))
 }
 
 /// Identity and keys at once, for many runs.
@@ -212,14 +212,19 @@ pub fn run_keys(settings: &Settings, seed: u64, data_key: &str) -> (String, Keys
 
 /// What a training is made from, with `more` entries.
 fn trained(settings: &Settings, seed: u64, data_key: &str, more: &str) -> String {
-    let narrow = narrow_version(settings).map_or_else(String::new, |v| format!(",\"bf16\":{v}"));
     let (settings, data) = (differences::text(settings), quoted(data_key));
-    format!("{{\"settings\":{settings},\"seed\":{seed},\"data\":{data}{more}{narrow}}}")
+    format!("{{\"settings\":{settings},\"seed\":{seed},\"data\":{data}{more}}}")
 }
 
-/// What runs in bf16 have in their identity.
+/// What joint trainings in bf16 have in their identity: a teacher alone has no D.
 pub(super) fn narrow_version(settings: &Settings) -> Option<u32> {
-    (settings.train.precision == Precision::Bf16).then_some(BF16_VERSION)
+    let Train { precision, mode, .. } = settings.train;
+    (precision == Precision::Bf16 && mode == Mode::Joint).then_some(BF16_VERSION)
+}
+
+/// The same as an entry for [`trained`].
+fn narrow(settings: &Settings) -> String {
+    narrow_version(settings).map_or_else(String::new, |version| format!(",\"bf16\":{version}"))
 }
 
 /// A text as JSON.
@@ -247,8 +252,8 @@ fn stage_keys_of(settings: &Settings, mut mine: Settings, seed: u64, data_key: &
         let mut part = Settings { eval: on_the_way(&mine.eval), ..mine.clone() };
         // a guard: whoever passes it is trained alike
         part.teacher.min_accuracy = Teacher::default().min_accuracy;
-        let teacher = format!(",\"teacher\":{}", quoted(&teacher));
-        short("training", &trained(&part, seed, data_key, &teacher))
+        let more = format!(",\"teacher\":{}{}", quoted(&teacher), narrow(&mine));
+        short("training", &trained(&part, seed, data_key, &more))
     };
     // ranked lists are shown as the evaluation ranks them
     let ranking = if pictures.ranked > 0 { as_ranked(&mine.eval) } else { Eval::default() };

@@ -475,15 +475,20 @@ fn what_cannot_change_results_forks_no_identity() {
     assert_ne!(weight.training, keys("full").training, "the curves show it");
 }
 
-/// What bf16 narrows has a version of its own, which other runs do not have.
+/// What bf16 narrows has a version of its own: raise `BF16_VERSION`, then these values. Nothing else has it.
 #[test]
 fn bf16_is_known_by_what_it_narrows() {
     let mut settings = super::Settings::default();
-    let is_versioned =
-        |settings: &super::Settings| super::identity::narrow_version(settings).is_some();
-    assert!(!is_versioned(&settings));
     settings.train.precision = super::settings::Precision::Bf16;
-    assert!(is_versioned(&settings));
+    let keys = |settings: &super::Settings| {
+        let keys = super::identity::stage_keys(settings, 1, "data");
+        let uid = super::identity::run_uid(settings, 1, "data");
+        let course = super::prefix::Course::new(settings, 1, "data", "");
+        [&uid, &keys.training, &keys.teacher, &course.key(1)].map(|key| key[..8].to_owned())
+    };
+    assert_eq!(keys(&settings), ["f7833de4", "c3b4e61f", "6b5aca1b", "499db1cf"]);
+    settings.train.precision = super::settings::Precision::Float32;
+    assert_eq!(keys(&settings), ["ea31898a", "6c78e3d4", "d9c6ca09", "7dd3bf95"]);
 }
 
 /// A changed default changes what every study means: raise `RECIPE_VERSION`, then this value. A new

@@ -90,7 +90,8 @@ pub enum Precision {
     Float32,
     /// 32-bit floats whose products are rounded to 10 bits on GPUs that have it.
     Tf32,
-    /// Autocast to bfloat16; D and its penalty stay in 32 bits (on a GPU with products as `tf32`).
+    /// Autocast to bfloat16; the teacher's labels and what is made of D's maps and slope stay in 32 bits (on a GPU with
+    /// products as `tf32`).
     Bf16,
 }
 

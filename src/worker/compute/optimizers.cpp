@@ -9,7 +9,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <type_traits>
 
 #include "reason.h"
 
@@ -106,24 +105,27 @@ template <bool once, typename T>
 }
 
 #if defined(__x86_64__)
-template <typename Kind>
-[[gnu::target("avx2,fma")]] void step_quickly(const Kind& of, int64_t from, int64_t to) {
-    step<true>(of, from, to);
-}
-template <typename Kind>
-void step_somehow(const Kind& of, int64_t from, int64_t to) {
-    step<false>(of, from, to);
-}
+#define ROUNDED_ONCE [[gnu::target("avx2,fma")]]
+bool rounds_once() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#else
+#define ROUNDED_ONCE
+bool rounds_once() { return true; }
 #endif
 
 template <typename Kind>
+ROUNDED_ONCE void step_once(const Kind& of, int64_t from, int64_t to) {
+    step<true>(of, from, to);
+}
+
+template <typename Kind>
+void step_twice(const Kind& of, int64_t from, int64_t to) {
+    step<false>(of, from, to);
+}
+
+template <typename Kind>
 void step_all(const Kind& of, int64_t count) {
-#if defined(__x86_64__)
-    static const bool quick = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const auto work = quick ? step_quickly<Kind> : step_somehow<Kind>;
-#else
-    const auto work = step<true, std::remove_pointer_t<decltype(of.values)>>;
-#endif
+    static const bool once = rounds_once();
+    const auto work = once ? step_once<Kind> : step_twice<Kind>;
     at::parallel_for(0, count, 32768, [&](int64_t from, int64_t to) { work(of, from, to); });
 }
 
@@ -145,6 +147,7 @@ const char* dgnet_adam(
         AT_DISPATCH_FLOATING_TYPES(values->scalar_type(), "adam", [&] {
             using T = scalar_t;
             const int64_t count = values->numel();
+            TORCH_CHECK(!values->is_alias_of(*mean) && !values->is_alias_of(*square) && !mean->is_alias_of(*square), "one tensor twice");
             T* const moved = numbers_of<T>(*values, *values);
             T* const means = numbers_of<T>(*mean, *values);
             step_all(
@@ -164,6 +167,7 @@ const char* dgnet_sgd(const at::Tensor* values, const at::Tensor* gradients, con
     return reason([&] {
         AT_DISPATCH_FLOATING_TYPES(values->scalar_type(), "sgd", [&] {
             using T = scalar_t;
+            TORCH_CHECK(!values->is_alias_of(*velocity), "one tensor twice");
             const Sgd<T> sgd{
                 numbers_of<T>(*values, *values), numbers_of<T>(*velocity, *values), numbers_of<T>(*gradients, *values),
                 T(n->decay), T(n->momentum), T(n->rate)};

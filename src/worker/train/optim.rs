@@ -346,47 +346,40 @@ mod tests {
         let _ = flat.gradients.shallow_clone().normal_(0.0, 0.1);
     }
 
-    /// A step in one pass gives the bits of libtorch's own operations.
+    /// Both ways of a step leave the same bits.
+    fn agree(of: &[&Tensor], by_tensors: &dyn Fn(), at_once: &dyn Fn()) {
+        let copies = || -> Vec<Tensor> { of.iter().map(|tensor| tensor.copy()).collect() };
+        let before = copies();
+        by_tensors();
+        let wanted = copies();
+        for (to, from) in of.iter().zip(&before) {
+            to.shallow_clone().copy_(from);
+        }
+        at_once();
+        for (ours, theirs) in of.iter().zip(&wanted) {
+            let off = ours.not_equal_tensor(theirs).sum(Kind::Int64).int64_value(&[]);
+            assert_eq!(off, 0, "of {} numbers", ours.numel());
+        }
+    }
+
     #[test]
     fn steps_at_once_are_those_by_tensors() {
-        let equal = |left: &Tensor, right: &Tensor| {
-            let off = left.not_equal_tensor(right).sum(Kind::Int64).int64_value(&[]);
-            assert_eq!(off, 0, "of {} numbers", left.numel());
-        };
         for kind in [Kind::Float, Kind::Double] {
             for (betas, decay) in [([0.0, 0.999], 5e-4), ([0.9, 0.99], 0.0)] {
                 let mut adam = Adam::new(flat(kind), betas, decay);
                 for _ in 0..3 {
                     random_gradients(&adam.flat);
                     adam.prepare(1e-3);
-                    let of = |adam: &Adam| {
-                        [&adam.flat.values, &adam.mean, &adam.square].map(Tensor::copy)
-                    };
-                    let before = of(&adam);
-                    adam.step_by_tensors();
-                    let theirs = of(&adam);
-                    for (to, from) in
-                        [&adam.flat.values, &adam.mean, &adam.square].iter().zip(&before)
-                    {
-                        to.shallow_clone().copy_(from);
-                    }
-                    adam.step_at_once();
-                    of(&adam).iter().zip(&theirs).for_each(|(ours, theirs)| equal(ours, theirs));
+                    let of = [&adam.flat.values, &adam.mean, &adam.square];
+                    agree(&of, &|| adam.step_by_tensors(), &|| adam.step_at_once());
                 }
             }
             let mut sgd = Sgd::new(flat(kind), 0.9, 5e-4, "model.");
             for _ in 0..3 {
                 random_gradients(&sgd.flat);
                 sgd.prepare(2e-3, 2e-2);
-                let of = |sgd: &Sgd| [&sgd.flat.values, &sgd.velocity].map(Tensor::copy);
-                let before = of(&sgd);
-                sgd.step_by_tensors();
-                let theirs = of(&sgd);
-                for (to, from) in [&sgd.flat.values, &sgd.velocity].iter().zip(&before) {
-                    to.shallow_clone().copy_(from);
-                }
-                sgd.step_at_once();
-                of(&sgd).iter().zip(&theirs).for_each(|(ours, theirs)| equal(ours, theirs));
+                let of = [&sgd.flat.values, &sgd.velocity];
+                agree(&of, &|| sgd.step_by_tensors(), &|| sgd.step_at_once());
             }
         }
     }

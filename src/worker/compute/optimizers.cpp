@@ -3,6 +3,7 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
+#include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/sqrt.h>
 #include <c10/util/Exception.h>
@@ -106,7 +107,8 @@ template <bool once, typename T>
 
 #if defined(__x86_64__)
 #define ROUNDED_ONCE [[gnu::target("avx2,fma")]]
-bool rounds_once() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+// as libtorch does: its kernels with AVX have both
+bool rounds_once() { return at::get_cpu_capability().starts_with("AVX"); }
 #else
 #define ROUNDED_ONCE
 bool rounds_once() { return true; }

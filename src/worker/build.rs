@@ -11,11 +11,14 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
-    let sources = ["batch_norm", "lend", "native", "optimizers", "padding", "second_derivative"]
-        .map(|of| format!("compute/{of}.cpp"));
-    for source in
-        sources.iter().map(String::as_str).chain(["compute/reason.h", "compute/replace.h"])
-    {
+    let sources =
+        ["batch_norm", "blocks", "lend", "native", "optimizers", "padding", "second_derivative"]
+            .map(|of| format!("compute/{of}.cpp"));
+    for source in sources.iter().map(String::as_str).chain([
+        "compute/blocks.h",
+        "compute/reason.h",
+        "compute/replace.h",
+    ]) {
         println!("cargo:rerun-if-changed={source}");
     }
     cc::Build::new()

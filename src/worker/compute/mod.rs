@@ -406,6 +406,48 @@ mod tests {
         }
     }
 
+    /// A convolution that is asked for its map in blocks (`blocks.cpp`), batch norm of that, and a convolution from them, are
+    /// the usual ones, to the last bit and with their gradients: in 32 bits and in what autocast makes of them.
+    #[test]
+    fn a_map_in_blocks_is_the_map() {
+        let random =
+            |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let none = None::<&Tensor>;
+        for precision in [Precision::Float32, Precision::Bf16] {
+            let (x, first) = (random(&[16, 3, 13, 7]), random(&[32, 3, 3, 3]));
+            let (last, scale, shift) = (random(&[48, 32, 1, 1]), random(&[32]), random(&[32]));
+            let all_of = |map: Tensor| {
+                let in_blocks = map.dim() == 5;
+                let (weight, bias) = (Some(&scale), Some(&shift));
+                let y = map.native_batch_norm(weight, bias, none, none, true, 0.1, 1e-5).0.relu();
+                let y = if in_blocks {
+                    let y = y.mkldnn_convolution(&last, none, [0, 0], [1, 1], [1, 1], 1);
+                    y.permute([0, 1, 4, 2, 3]).flatten(1, 2)
+                } else {
+                    y.conv2d(&last, none, [1, 1], [0, 0], [1, 1], 1)
+                };
+                assert_eq!(y.kind() == Kind::BFloat16, precision == Precision::Bf16);
+                let loss = (&y * y.detach().cos()).sum(Kind::Float);
+                let to = [&x, &first, &last, &scale, &shift];
+                let mut all = Tensor::run_backward(&[loss], &to, false, false);
+                all.push(y.detach());
+                all
+            };
+            let (blocks, usual) = Arithmetic::new(precision, Device::Cpu).fast(|| {
+                let asked = x.unsqueeze(-1);
+                let asked = asked.mkldnn_convolution(&first, none, [1, 1], [1, 1], [1, 1], 1);
+                let channels = asked.size()[1] * asked.size()[4];
+                assert_eq!((asked.dim(), channels), (5, 32), "{precision:?}");
+                // a processor without blocks gives blocks of one
+                let asked = if asked.size()[4] == 1 { asked.squeeze_dim(4) } else { asked };
+                (all_of(asked), all_of(x.conv2d(&first, none, [1, 1], [1, 1], [1, 1], 1)))
+            });
+            for (part, (blocks, usual)) in blocks.iter().zip(&usual).enumerate() {
+                assert_eq!(blocks, usual, "{precision:?}, part {part}");
+            }
+        }
+    }
+
     /// The second derivative of a convolution is replaced on CPUs (`second_derivative.cpp`): as a product of matrices, the same
     /// convolution has the same. The kernel is even and leaves a remainder, as a Wasserstein critic's may.
     #[test]

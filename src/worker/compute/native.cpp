@@ -30,8 +30,15 @@ struct Quiet : c10::WarningHandler {
     const c10::WarningUtils::WarningHandlerGuard guard(&quiet);
     torch::Library kernels{torch::Library::IMPL, "aten", c10::DispatchKey::CPU, __FILE__, __LINE__};
     replace_batch_norm(kernels);
+    replace_convolution(kernels);
     replace_padding(kernels);
     replace_second_derivative(kernels);
+    return kernels;
+}();
+
+[[maybe_unused]] const torch::Library narrowed = [] {
+    torch::Library kernels{torch::Library::IMPL, "aten", c10::DispatchKey::AutocastCPU, __FILE__, __LINE__};
+    narrow_convolution(kernels);
     return kernels;
 }();
 

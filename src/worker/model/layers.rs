@@ -2,7 +2,7 @@
 //! defaults differ from PyTorch's). Nothing here knows which network it serves.
 
 use tch::nn::Path;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::{Norm, Pass};
 
@@ -113,8 +113,11 @@ impl Conv {
     }
 
     /// # Shapes
-    /// (N, from, H, W) -> (N, to, H / stride, W / stride) for "same" padding.
+    /// (N, from, H, W) -> (N, to, H / stride, W / stride) for "same" padding; in blocks if x is.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
+        if is_in_blocks(x) {
+            return self.forward_in_blocks(x, pass);
+        }
         let weight = seen(&self.weight, pass);
         let bias = self.bias.as_ref().map(|bias| seen(bias, pass));
         let (stride, dilation, p) = (self.stride, self.dilation, self.padding);
@@ -124,6 +127,23 @@ impl Conv {
         } else {
             x.conv2d(&weight, bias, [stride, stride], [p, p], [dilation, dilation], 1)
         }
+    }
+
+    /// [`Self::forward`] with its map in blocks where this processor convolves such maps, which saves bringing every map into that
+    /// order and back: the same values.
+    pub fn forward_in_blocks(&self, x: &Tensor, pass: Pass) -> Tensor {
+        let known = x.device() == Device::Cpu && matches!(x.kind(), Kind::Float | Kind::BFloat16);
+        // one photo, or few on one thread, are convolved by other kernels of libtorch's, which round otherwise
+        let enough = x.size()[0] >= if tch::get_num_threads() > 1 { 2 } else { 16 };
+        if !(known && enough) || self.reflect || self.bias.is_some() {
+            return self.forward(&plain(x), pass);
+        }
+        let [padding, stride, dilation] =
+            [self.padding, self.stride, self.dilation].map(|of| [of; 2]);
+        let x = if is_in_blocks(x) { x.shallow_clone() } else { x.unsqueeze(-1) };
+        let weight = seen(&self.weight, pass);
+        let y = x.mkldnn_convolution(&weight, None::<Tensor>, padding, stride, dilation, 1);
+        if y.size()[4] == 1 { y.squeeze_dim(4) } else { y }
     }
 
     /// The convolution of the doubled map, [`Self::forward`] of [`upsample2`], in about four ninths of the work. In a
@@ -156,6 +176,33 @@ impl Conv {
         correct_border(&y, x, &framed, &weight);
         y
     }
+}
+
+/// Whether a map is in blocks of sixteen channels, (N, C / 16, H, W, 16), as `compute/blocks.cpp` convolves it.
+fn is_in_blocks(map: &Tensor) -> bool {
+    map.dim() == 5
+}
+
+/// A map as all networks know it, whether it is in blocks or not.
+///
+/// # Shapes
+/// (N, C, H, W), or the same in blocks -> (N, C, H, W)
+pub fn plain(map: &Tensor) -> Tensor {
+    if is_in_blocks(map) { map.permute([0, 1, 4, 2, 3]).flatten(1, 2) } else { map.shallow_clone() }
+}
+
+/// The largest value around every other pixel, as residual networks halve a map.
+///
+/// # Shapes
+/// (N, C, H, W) -> (N, C, H / 2, W / 2), in blocks if the map is
+pub fn max_pool(map: &Tensor) -> Tensor {
+    let pool = |map: &Tensor| map.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+    if !is_in_blocks(map) {
+        return pool(map);
+    }
+    // each block as a photo whose channels lie side by side
+    let pooled = pool(&map.permute([0, 1, 4, 2, 3]).flatten(0, 1));
+    pooled.unflatten(0, [map.size()[0], -1]).permute([0, 1, 3, 4, 2])
 }
 
 /// The map with its outermost pixels once more around it: doubled, that is the doubled map with its reflection by one pixel.
@@ -236,7 +283,7 @@ impl BatchNorm {
     /// their order.
     ///
     /// # Shapes
-    /// (N, C, ...) -> the same
+    /// (N, C, ...) -> the same; maps may be in blocks
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
         let scale = [&self.weight, &self.bias].map(|parameter| seen(parameter, pass));
         let running = (pass.norm != Norm::Batch).then_some([&self.running_mean, &self.running_var]);
@@ -250,11 +297,15 @@ impl BatchNorm {
         let mut size = x.size();
         size[0] /= pass.batches;
         size[1] *= pass.batches;
+        let channels = x.reshape(&size);
+        if x.device() == Device::Cpu {
+            return normalise(&channels, &scale, running, Some(NORM_MOMENTUM)).view_as(x);
+        }
         let scale = scale.map(|parameter| parameter.repeat([pass.batches]));
         let own = running.map(|running| running.map(|mean| mean.repeat([pass.batches])));
         let kept = own.as_ref().map(|[mean, var]| [mean, var]);
         // nothing of the past: `own` becomes the batches' statistics
-        let y = batch_norm(&x.reshape(&size), &scale, kept, Some(1.0)).view_as(x);
+        let y = batch_norm(&channels, &scale, kept, Some(1.0)).view_as(x);
         for (running, own) in running.into_iter().flatten().zip(own.iter().flatten()) {
             for batch in own.view([pass.batches, -1]).unbind(0) {
                 // as libtorch's own update, it is no change that a backward pass would have to know of
@@ -294,20 +345,31 @@ fn transposed(samples: &Tensor, table: [i64; 2]) -> Tensor {
 /// then follow with this momentum.
 fn batch_norm(
     x: &Tensor,
-    [weight, bias]: &[Tensor; 2],
+    scale: &[Tensor; 2],
     running: Option<[&Tensor; 2]>,
     momentum: Option<f64>,
 ) -> Tensor {
-    x.batch_norm(
-        Some(weight),
-        Some(bias),
-        running.map(|[mean, _]| mean),
-        running.map(|[_, var]| var),
-        momentum.is_some(),
-        momentum.unwrap_or(NORM_MOMENTUM),
-        NORM_EPS,
-        false,
-    )
+    if is_in_blocks(x) {
+        return normalise(x, scale, running, momentum);
+    }
+    let (mean, var) = (running.map(|[mean, _]| mean), running.map(|[_, var]| var));
+    let [weight, bias] = scale.each_ref().map(Some);
+    let rate = momentum.unwrap_or(NORM_MOMENTUM);
+    x.batch_norm(weight, bias, mean, var, momentum.is_some(), rate, NORM_EPS, false)
+}
+
+/// What [`batch_norm`] calls on a CPU once it has counted channels: maps in blocks, and batches that lie side by side as channels
+/// of their own, have other numbers of them than weights.
+fn normalise(
+    x: &Tensor,
+    scale: &[Tensor; 2],
+    running: Option<[&Tensor; 2]>,
+    momentum: Option<f64>,
+) -> Tensor {
+    let (mean, var) = (running.map(|[mean, _]| mean), running.map(|[_, var]| var));
+    let [weight, bias] = scale.each_ref().map(Some);
+    let rate = momentum.unwrap_or(NORM_MOMENTUM);
+    x.native_batch_norm(weight, bias, mean, var, momentum.is_some(), rate, NORM_EPS).0
 }
 
 /// Instance norm without affine parameters.
@@ -443,8 +505,52 @@ mod tests {
     use tch::nn::VarStore;
     use tch::{Device, Kind, Tensor};
 
-    use super::{Conv, ConvShape, Init, channels_last, upsample2};
+    use super::{BatchNorm, Conv, ConvShape, Init, channels_last, max_pool, plain, upsample2};
     use crate::model::Pass;
+
+    /// Where this processor has no blocks, both ways are one.
+    #[test]
+    fn maps_in_blocks_have_the_same_bits() {
+        for (size, stride) in [([16, 3, 18, 10], 1), ([18, 16, 12, 6], 2), ([16, 32, 5, 7], 1)] {
+            let vars = VarStore::new(Device::Cpu);
+            let conv = |name, from, to, shape| {
+                Conv::zero_padded(&(vars.root() / name), from, to, shape, Init::HeFanOut)
+            };
+            let first = conv("first", size[1], 32, ConvShape::same(3).stride(stride));
+            let norm = BatchNorm::new(&(vars.root() / "norm"), 32);
+            let last = conv("last", 32, 48, ConvShape::same(1));
+            let x = Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true);
+            for pass in [Pass::TRAIN, Pass::TRAIN.of(2), Pass::FROZEN, Pass::EVAL] {
+                let all_of = |begun: Tensor| {
+                    let y = max_pool(&norm.forward(&begun, pass).relu());
+                    let y = plain(&last.forward(&y, pass));
+                    let loss = (&y * y.detach().cos()).sum(Kind::Float);
+                    let weights = [&first.weight, &last.weight, &norm.weight, &norm.bias];
+                    let to: Vec<_> = match pass {
+                        Pass::EVAL => Vec::new(),
+                        Pass::FROZEN => vec![&x],
+                        _ => weights.into_iter().chain([&x]).collect(),
+                    };
+                    let mut all = if to.is_empty() {
+                        Vec::new()
+                    } else {
+                        Tensor::run_backward(&[loss], &to, false, false)
+                    };
+                    all.extend([y.detach(), norm.running_mean.copy(), norm.running_var.copy()]);
+                    all
+                };
+                let (mean, var) = (norm.running_mean.copy(), norm.running_var.copy());
+                let blocks = all_of(first.forward_in_blocks(&x, pass));
+                norm.running_mean.shallow_clone().copy_(&mean);
+                norm.running_var.shallow_clone().copy_(&var);
+                let usual = all_of(first.forward(&x, pass));
+                for (part, (blocks, usual)) in blocks.iter().zip(&usual).enumerate() {
+                    let apart = (blocks - usual).abs().max().double_value(&[]);
+                    assert!(apart == 0.0, "{size:?} {pass:?}, part {part}: {apart}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_convolution_of_the_doubled_map_needs_no_doubled_map() {

@@ -4,7 +4,7 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::layers::{BatchNorm, Conv, ConvShape, Init};
+use super::layers::{BatchNorm, Conv, ConvShape, Init, max_pool, plain};
 use super::{Lend, Pass};
 use dgnet::spec::settings::Backbone;
 
@@ -135,19 +135,19 @@ impl Resnet {
         [map, lent]
     }
 
-    /// The first convolution.
+    /// The first convolution; all maps from here on may be in blocks.
     fn begin(&self, x: &Tensor, pass: Pass) -> Tensor {
         // generated images come with the channels of a pixel side by side, which is slower here
-        self.conv1.forward(&x.contiguous(), pass)
+        self.conv1.forward_in_blocks(&x.contiguous(), pass)
     }
 
     /// Everything after it.
     fn go_on(&self, begun: &Tensor, pass: Pass) -> Tensor {
         let stem = self.bn1.forward(begun, pass).relu();
-        let mut x = stem.max_pool2d([3, 3], [2, 2], [1, 1], [1, 1], false);
+        let mut x = max_pool(&stem);
         for block in &self.blocks {
             x = block.forward(&x, pass);
         }
-        x
+        plain(&x)
     }
 }

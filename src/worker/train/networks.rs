@@ -82,22 +82,26 @@ mod tests {
     use crate::model::Pass;
     use dgnet::spec::settings::{Appearance, Backbone, Settings};
 
-    /// To the last bit: nothing else is computed.
+    /// Networks whose E_a begins with so many channels and drops nothing.
+    fn networks(width: u32, detach_code: bool) -> Networks {
+        let appearance = Appearance {
+            backbone: Backbone::Resnet10,
+            width,
+            feature: 8,
+            dropout_primary: 0.0,
+            dropout_fine: 0.0,
+            detach_code,
+            ..Appearance::default()
+        };
+        Networks::new(&Settings { appearance, ..Settings::default() }, 5, 1, Device::Cpu)
+    }
+
+    /// To the last bit: nothing else is computed. With 16 channels maps are in blocks, where the processor has such.
     #[test]
     fn one_pass_through_the_encoder_for_two_uses_is_two_passes() {
-        for detach_code in [true, false] {
-            let appearance = Appearance {
-                backbone: Backbone::Resnet10,
-                width: 4,
-                feature: 8,
-                dropout_primary: 0.0,
-                dropout_fine: 0.0,
-                detach_code,
-                ..Appearance::default()
-            };
-            let settings = Settings { appearance, ..Settings::default() };
-            let [once, twice] = [0; 2].map(|_| Networks::new(&settings, 5, 1, Device::Cpu));
-            let x = Tensor::randn([8, 3, 32, 16], (Kind::Float, Device::Cpu));
+        for (width, detach_code) in [(4, true), (4, false), (16, true)] {
+            let [once, twice] = [0; 2].map(|_| networks(width, detach_code));
+            let x = Tensor::randn([16, 3, 32, 16], (Kind::Float, Device::Cpu));
             let [x, y] = [x.copy(), x].map(|x| x.set_requires_grad(true));
             let got = once.encoder.forward_twice(&x, 2, lend);
             let want = [

@@ -10,7 +10,9 @@ use super::{DONE, FAILED, INTERRUPTED, RUNS_FAILED, looks, output, plan as plan_
 use crate::spec::devices::Slots;
 use crate::spec::{Slurm, Study};
 use crate::store::{Db, RunState, gc};
-use crate::sweep::{CellEnd, Ending, Options, Plan, Summary, SweepError, plan, sweep_on};
+use crate::sweep::{
+    CellEnd, DataKeys, Ending, Options, Plan, Summary, SweepError, plan_again, sweep_on,
+};
 
 /// Train everything a study misses, then write its report.
 ///
@@ -154,8 +156,13 @@ fn patience(text: &str) -> Result<Duration, String> {
 }
 
 /// The plan of what was asked for.
-fn planned(args: &Args, study: &Study, runs: &Path) -> Result<Plan, SweepError> {
-    let found = plan(study, runs)?;
+fn planned(
+    args: &Args,
+    study: &Study,
+    runs: &Path,
+    data: &mut DataKeys,
+) -> Result<Plan, SweepError> {
+    let found = plan_again(study, runs, data)?;
     if args.only.is_empty() { Ok(found) } else { found.only_arms(&args.only) }
 }
 
@@ -196,7 +203,8 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
     // before it is looked at what is there, so that it stays
     let _in_use = gc::in_use(runs)?;
-    let mut plan = planned(args, &study, runs)?;
+    let mut data = DataKeys::default();
+    let mut plan = planned(args, &study, runs, &mut data)?;
     if args.retry.contains(&Retry::Diverged) {
         plan = plan.retry_diverged(runs);
     }
@@ -220,7 +228,7 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         slurm: slurm(args, &study)?,
         detach: args.detach,
     };
-    let again = || planned(args, &study, runs);
+    let again = || planned(args, &study, runs, &mut data);
     let next = |plan: &Plan| looks::said(plan).into_iter().for_each(|line| output::talk(&line));
     let summary = sweep_on(plan, again, runs, &options, next)?;
     tell(&study.name, &summary)?;

@@ -10,7 +10,7 @@ use super::beats::{Beats, Line, Waited};
 use super::study_file::StudyArgs;
 use super::{DONE, INTERRUPTED, RUNS_FAILED, output};
 use crate::store::{RunLock, RunState, study_dir};
-use crate::sweep::{Plan, plan};
+use crate::sweep::{DataKeys, Plan, plan_again};
 
 /// Watch a study that a sweep elsewhere is at: every running run, totals, time left.
 #[derive(Debug, clap::Args)]
@@ -45,8 +45,9 @@ fn seconds(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
     let study = args.study.load()?;
     let (mut beats, mut shown, mut began) = (Beats::default(), String::new(), false);
+    let mut data = DataKeys::default();
     loop {
-        let plan = plan(&study, runs)?;
+        let plan = plan_again(&study, runs, &mut data)?;
         let lines = running(&plan, runs, &mut beats);
         let text = if args.json { as_json(&plan, &lines) } else { as_text(&plan, &lines) };
         if args.json || text != shown {

@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::path::Path;
 
+use rayon::prelude::*;
+
 use super::{DataError, layout, market};
 
 /// Files beside the photos that belong to the data.
@@ -23,13 +25,15 @@ pub(super) const ALSO: [&str; 6] = [
 /// As for `layout::read`, and `DataError::Io` for a file that cannot be read.
 pub fn of_folder(root: &Path) -> Result<String, DataError> {
     let dataset = layout::read(root)?;
+    let files = market::files(&dataset, &ALSO);
+    let contents: Vec<_> =
+        files.par_iter().map(|file| of_file(&root.join(file))).collect::<Result<_, _>>()?;
     let mut hasher = blake3::Hasher::new();
-    for file in market::files(&dataset, &ALSO) {
+    for (file, content) in files.iter().zip(&contents) {
         // Lengths keep (name, content) pairs apart.
         let name = file.as_os_str().as_encoded_bytes();
         hasher.update(&(name.len() as u64).to_le_bytes()).update(name);
-        let path = root.join(&file);
-        hasher.update(of_file(&path)?.as_bytes());
+        hasher.update(content.as_bytes());
     }
     Ok(hasher.finalize().to_hex().as_str()[..32].to_owned())
 }

@@ -307,10 +307,12 @@ impl RunDir {
         Ok(total)
     }
 
-    /// Lets a failed run go on: its terminal record is kept as `end-<attempt>.json`.
+    /// Lets a failed or diverged run go on: its terminal record is kept as `end-<attempt>.json`. A run that is done stays so:
+    /// whoever saw it failed saw it before another sweep tried again.
     pub fn reopen(&self) -> Result<(), StoreError> {
         let _lock = self.exclusive()?;
-        let Some(end) = self.end()? else { return Ok(()) };
+        let end = self.end()?.filter(|end| end.state != EndState::Done);
+        let Some(end) = end else { return Ok(()) };
         let from = self.path.join("end.json");
         fs::rename(&from, self.path.join(format!("end-{}.json", end.attempt)))
             .map_err(StoreError::io("rename", from))

@@ -88,6 +88,10 @@ fn a_run_given_up_can_be_reopened() {
     run.reopen().unwrap();
     assert_eq!(run.state().unwrap(), RunState::Planned);
     assert!(run.path().join("end-0.json").is_file());
+    let writer = RunWriter::begin(run.path(), &begin(1, 0)).unwrap();
+    writer.end(&end(EndState::Done, 1, 9)).unwrap();
+    run.reopen().unwrap();
+    assert_eq!(run.state().unwrap(), RunState::Done, "what is done is not done again");
 }
 
 #[test]

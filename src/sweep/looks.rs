@@ -124,12 +124,13 @@ pub(super) fn outcome(run: &RunDir, metric: &str) -> Result<Option<Outcome>, Swe
 /// Those of [`sweep`] and of `again`.
 pub fn sweep_on(
     first: Plan,
-    again: impl Fn() -> Result<Plan, SweepError>,
+    mut again: impl FnMut() -> Result<Plan, SweepError>,
     runs_root: &Path,
     options: &Options,
     mut say: impl FnMut(&Plan),
 ) -> Result<Summary, SweepError> {
     let began = Instant::now();
+    let before = first.cells.iter().filter(|cell| cell.state == RunState::Diverged).count();
     let mut summary = sweep(&first, runs_root, options)?;
     let mut plan = first;
     while (plan.standing.is_some() || plan.pruning.is_some()) && summary.ending == Ending::Complete
@@ -147,7 +148,8 @@ pub fn sweep_on(
             .filter(|cell| cell.state == RunState::Failed)
             .map(|cell| (cell.arm.clone(), cell.seed))
             .collect();
-        let bad = summary.count(RunState::Failed) + summary.count(RunState::Diverged);
+        let bad = (summary.count(RunState::Failed) + summary.count(RunState::Diverged))
+            .saturating_sub(before);
         let left = Options {
             steps: options.steps.map(|steps| steps.saturating_sub(summary.trained)),
             max_failures: options.max_failures.map(|most| most.saturating_sub(bad).max(1)),

@@ -2,16 +2,16 @@
 //! Looks at folders, starts nothing.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::data_keys::DataKeys;
 use super::error::SweepError;
 use super::forks::{self, PlannedFork};
 use super::looks::{self, Standing};
 use super::pruning::{Pruning, Seen};
-use crate::data::fingerprint;
 use crate::spec::devices::Slots;
 use crate::spec::settings::{Mode, Settings, TeacherSource};
 use crate::spec::{Arm, Study, identity};
@@ -249,15 +249,26 @@ pub fn trains_teacher(settings: &Settings) -> bool {
 /// # Errors
 /// A data set that cannot be read, a damaged record, names that would leave the folder.
 pub fn plan(study: &Study, runs_root: &Path) -> Result<Plan, SweepError> {
+    plan_again(study, runs_root, &mut DataKeys::default())
+}
+
+/// As [`plan`], where the data's keys may be known from the last time.
+///
+/// # Errors
+/// Those of [`plan`].
+pub fn plan_again(
+    study: &Study,
+    runs_root: &Path,
+    data: &mut DataKeys,
+) -> Result<Plan, SweepError> {
     let index = RunIndex::scan(runs_root)?;
     let stages = Stages::listed(runs_root);
-    let mut fingerprints = BTreeMap::new();
-    let standing = standing(study, &index, &mut fingerprints)?;
-    let pruning = pruning(study, &index, &mut fingerprints)?;
+    let standing = standing(study, &index, data)?;
+    let pruning = pruning(study, &index, data)?;
     let mut cells: Vec<PlannedCell> = Vec::new();
     let mut first_of: HashMap<String, usize> = HashMap::new();
     let mut begun: Vec<bool> = Vec::new();
-    let wanted = wanted(study, standing.as_ref(), &mut fingerprints)?;
+    let wanted = wanted(study, standing.as_ref(), data)?;
     for spec in wanted.chunks(AT_ONCE).flat_map(|some| specs(study, some)) {
         let earlier = first_of.get(&spec.uid).map(|at| &cells[*at]);
         let same_as = earlier.map(|cell| (cell.arm.clone(), cell.seed));
@@ -306,14 +317,14 @@ type Wanted<'a> = (&'a Arm, u64, Arc<str>);
 fn wanted<'a>(
     study: &'a Study,
     standing: Option<&Standing>,
-    fingerprints: &mut BTreeMap<PathBuf, String>,
+    data: &mut DataKeys,
 ) -> Result<Vec<Wanted<'a>>, SweepError> {
     let mut wanted = Vec::new();
     for arm in &study.arms {
-        let data: Arc<str> = data_key(&arm.name, &arm.settings, fingerprints)?.into();
+        let key: Arc<str> = data.of(&arm.name, &arm.settings)?.into();
         let added = standing.map(|standing| 1..=standing.seeds(&arm.name, &study.baseline));
         let seeds = added.map_or_else(|| study.seeds.clone(), Iterator::collect);
-        wanted.extend(seeds.into_iter().map(|seed| (arm, seed, Arc::clone(&data))));
+        wanted.extend(seeds.into_iter().map(|seed| (arm, seed, Arc::clone(&key))));
     }
     Ok(wanted)
 }
@@ -348,10 +359,10 @@ fn spec(study: &Study, arm: &Arm, seed: u64, data_key: &str) -> RunSpec {
 fn standing(
     study: &Study,
     index: &RunIndex,
-    fingerprints: &mut BTreeMap<PathBuf, String>,
+    data: &mut DataKeys,
 ) -> Result<Option<Standing>, SweepError> {
     let Some(adaptive) = study.adaptive else { return Ok(None) };
-    let outcome = |arm: &str, seed: u64| match known_run(study, index, fingerprints, arm, seed)? {
+    let outcome = |arm: &str, seed: u64| match known_run(study, index, data, arm, seed)? {
         Some(run) => looks::outcome(&run, &study.primary),
         None => Ok(None),
     };
@@ -362,11 +373,11 @@ fn standing(
 fn pruning(
     study: &Study,
     index: &RunIndex,
-    fingerprints: &mut BTreeMap<PathBuf, String>,
+    data: &mut DataKeys,
 ) -> Result<Option<Pruning>, SweepError> {
     let Some(rule) = study.prune else { return Ok(None) };
     let seen = |arm: &str, seed: u64| {
-        let Some(run) = known_run(study, index, fingerprints, arm, seed)? else {
+        let Some(run) = known_run(study, index, data, arm, seed)? else {
             return Ok(Seen::NotYet);
         };
         Ok(match (run.state()?, looks::outcome(&run, &study.primary)?) {
@@ -382,31 +393,13 @@ fn pruning(
 fn known_run(
     study: &Study,
     index: &RunIndex,
-    fingerprints: &mut BTreeMap<PathBuf, String>,
+    data: &mut DataKeys,
     arm: &str,
     seed: u64,
 ) -> Result<Option<RunDir>, SweepError> {
     let Some(arm) = study.arm(arm) else { return Ok(None) };
-    let key = data_key(&arm.name, &arm.settings, fingerprints)?;
+    let key = data.of(&arm.name, &arm.settings)?;
     Ok(index.find(&identity::run_uid(&arm.settings, seed, &key))?)
-}
-
-fn data_key(
-    arm: &str,
-    settings: &Settings,
-    known: &mut BTreeMap<PathBuf, String>,
-) -> Result<String, SweepError> {
-    let Some(path) = &settings.data.path else {
-        return Ok(identity::drawn_key(&settings.data.drawn));
-    };
-    let path = PathBuf::from(path);
-    if let Some(key) = known.get(&path) {
-        return Ok(key.clone());
-    }
-    let key = fingerprint::of_folder(&path)
-        .map_err(|source| SweepError::Data { arm: arm.to_owned(), source })?;
-    known.insert(path, key.clone());
-    Ok(key)
 }
 
 fn lacks_generator(stages: &Stages, missing: &[StageKind], spec: &RunSpec) -> bool {

@@ -248,6 +248,7 @@ fn make(
         _ => Box::new(workers),
     };
     let limits = Limits {
+        is_run: jobs.iter().map(|job| job.kind == JobKind::Run).collect(),
         max_failures: options.max_failures,
         until: options.time.map(|time| (Instant::now() + time, time)),
         steps: options.steps.map(|most| (Trained::new(jobs.len()), most)),
@@ -286,6 +287,8 @@ fn make(
 
 /// What ends a sweep before its work does.
 struct Limits {
+    /// Which jobs are runs: what they need fails with them, and is not counted again.
+    is_run: Vec<bool>,
     max_failures: Option<usize>,
     until: Option<(Instant, Duration)>,
     steps: Option<(Trained, u64)>,
@@ -331,8 +334,9 @@ impl Trained {
 impl Limits {
     /// Why to stop now, if one is reached.
     fn reached(&self, states: &[JobState], now: Instant) -> Option<String> {
-        let bad = |state: &&JobState| matches!(state, JobState::Failed(_) | JobState::Diverged(_));
-        let failures = states.iter().filter(bad).count();
+        let bad = |state: &JobState| matches!(state, JobState::Failed(_) | JobState::Diverged(_));
+        let runs = states.iter().zip(&self.is_run);
+        let failures = runs.filter(|(state, is_run)| **is_run && bad(state)).count();
         if let Some(most) = self.max_failures.filter(|most| failures > 0 && failures >= *most) {
             return Some(format!("{failures} failed or diverged and {most} was the limit"));
         }
@@ -473,11 +477,15 @@ mod tests {
     fn limits_say_why_they_stop() {
         let (now, hour) = (Instant::now(), Duration::from_hours(1));
         let failed = || JobState::Failed("x".into());
-        let limits = |max_failures, until| Limits { max_failures, until, steps: None };
+        let limits = |max_failures, until| {
+            let is_run = vec![true, true, false];
+            Limits { is_run, max_failures, until, steps: None }
+        };
         let none = limits(None, None);
         assert_eq!(none.reached(&[failed(), failed()], now), None);
         let two = limits(Some(2), None);
         assert_eq!(two.reached(&[failed(), JobState::Done], now), None);
+        assert_eq!(two.reached(&[failed(), JobState::Done, failed()], now), None, "a teacher");
         let reason = two.reached(&[failed(), JobState::Diverged("nan".into())], now);
         assert_eq!(reason.as_deref(), Some("2 failed or diverged and 2 was the limit"));
         let timed = limits(None, Some((now + hour, hour)));

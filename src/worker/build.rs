@@ -18,6 +18,7 @@ fn main() {
         "compute/blocks.h",
         "compute/reason.h",
         "compute/replace.h",
+        "compute/rounding.h",
     ]) {
         println!("cargo:rerun-if-changed={source}");
     }

@@ -16,12 +16,14 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <tuple>
 #include <type_traits>
 
 #include "blocks.h"
 #include "replace.h"
+#include "rounding.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FOR_EVERY_PROCESSOR __attribute__((target_clones("avx512f", "avx2", "default")))
@@ -141,7 +143,7 @@ FOR_EVERY_PROCESSOR void scale(
     }
 }
 
-// Rounded once, as libtorch does it for plain maps on all processors that have maps in blocks.
+// Rounded once, as libtorch does it for plain maps wherever there are maps in blocks.
 template <typename T, size_t channels>
 FOR_EVERY_PROCESSOR void move(T* __restrict y, const Group<T, channels>& of, const Each<T, channels>& by, const Each<T, channels>& shift) {
     for (int64_t photo = 0; photo < of.photos; ++photo) {
@@ -270,7 +272,30 @@ void with_kind(const at::Tensor& x, const Work& work) {
 // libtorch knows neither maps in blocks nor batches that share weights.
 void check_libtorchs(const at::Tensor& x, const Maybe& weight) {
     const bool shares = is_given(weight) && weight->numel() != x.size(1);
-    TORCH_CHECK(!blocks::may_be(x) && !shares, "batch norm of such maps wants them in one piece, and by the batch's statistics to be differentiated");
+    TORCH_CHECK(
+        !blocks::may_be(x) && !shares,
+        "batch norm of maps in blocks, or of batches that share weights, wants numbers of one kind in one piece, and is differentiated by "
+        "the batch's statistics alone");
+}
+
+int64_t all_channels(const at::Tensor& x) {
+    return x.size(1) * (blocks::may_be(x) ? blocks::width : 1);
+}
+
+// Whoever calls this has not counted channels.
+void check_sizes(const at::Tensor& x, const Maybe& weight, std::initializer_list<const Maybe*> shared, std::initializer_list<const Maybe*> own) {
+    const int64_t all = all_channels(x), one = is_given(weight) ? weight->numel() : all;
+    const int64_t least = blocks::may_be(x) ? blocks::width : 1;
+    TORCH_CHECK(one > 0 && all % one == 0 && one % least == 0, "batch norm of ", all, " channels cannot have ", one, " weights");
+    const auto check = [](const Maybe& given, int64_t count) {
+        TORCH_CHECK(!is_given(given) || given->numel() == count, "batch norm wants ", count, " numbers and not ", given->numel());
+    };
+    for (const Maybe* each : shared) {
+        check(*each, one);
+    }
+    for (const Maybe* each : own) {
+        check(*each, all);
+    }
 }
 
 struct Parameters {
@@ -292,7 +317,8 @@ void normalise(const at::Tensor& x, const Parameters& given, const at::Tensor& y
             old = static_cast<W>(given.momentum * now + (1 - given.momentum) * static_cast<double>(old));
         } else {
             // as `lerp_` rounds
-            old = std::fma(static_cast<W>(given.momentum), static_cast<W>(now) - old, old);
+            const W by = static_cast<W>(given.momentum), off = static_cast<W>(now) - old;
+            old = rounds_once() ? std::fma(by, off, old) : old + by * off;
         }
     };
     shape.each_group([&](int64_t shared, int64_t group) {
@@ -348,7 +374,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> native_batch_norm(
         check_libtorchs(x, weight);
         return at::native::batch_norm_cpu(x, weight, bias, running_mean, running_var, by_batch, momentum, eps);
     }
-    const int64_t channels = by_batch ? x.size(1) * (blocks::may_be(x) ? blocks::width : 1) : 0;
+    check_sizes(x, weight, {&bias, &running_mean, &running_var}, {});
+    const int64_t channels = by_batch ? all_channels(x) : 0;
     const at::Tensor y = at::empty_like(x);
     const at::Tensor means = at::empty({channels}, x.options().dtype(wide_kind(x)));
     const at::Tensor inverses = at::empty({channels}, means.options());
@@ -416,6 +443,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> native_batch_norm_backward(
         return at::native::batch_norm_backward_cpu(
             of_y, x, weight, running_mean, running_var, means, inverses, by_batch, eps, wanted);
     }
+    check_sizes(x, weight, {}, {&means, &inverses});
     const auto of_channels = [&](const Maybe& weight) { return at::zeros({is_given(weight) ? weight->numel() : means->numel()}, means->options()); };
     const Gradients to{
         wanted[0] ? at::empty_like(x) : at::Tensor(),

@@ -1,5 +1,5 @@
 // Convolutions of oneDNN's that leave their maps in oneDNN's own order, blocks of sixteen channels, in the place of libtorch's
-// `mkldnn_convolution`. libtorch brings every map into that order and back, which costs as much as a sixth of the convolution. The
+// `mkldnn_convolution` and `convolution_backward`. libtorch brings every map into that order and back, which costs as much as a sixth of the convolution. The
 // same kernels are called for the same numbers: the same bits. A map in blocks is a usual tensor of five dimensions, so that what is
 // done number by number needs nothing of its own.
 
@@ -19,16 +19,18 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <optional>
 #include <tuple>
 #include <vector>
 
 #include "replace.h"
+#include "rounding.h"
 
 namespace at::native {
-// of libtorch's for compiled models; no header has them
+// libtorch has them for compiled models; no header names them
 Tensor mkldnn_tensor_from_data_ptr(void*, IntArrayRef, ScalarType, Device, const uint8_t*, int64_t);
-void* data_ptr_from_mkldnn(const Tensor&);
+int64_t data_ptr_from_mkldnn(const Tensor&);
 int64_t nbytes_from_mkldnn(const Tensor&);
 }  // namespace at::native
 
@@ -46,6 +48,13 @@ public:
                                       .typed<at::Tensor(const at::Tensor&)>();
         const at::Tensor bytes = asked.call(opaque);
         bytes_.assign(bytes.const_data_ptr<uint8_t>(), bytes.const_data_ptr<uint8_t>() + bytes.numel());
+        // what lies behind the kinds of numbers and of order, of 32 bits each, is nobody's
+        for (const size_t word : {13, 39}) {
+            int64_t value;
+            TORCH_CHECK((word + 1) * sizeof value <= bytes_.size(), "oneDNN describes maps otherwise");
+            std::memcpy(&value, bytes_.data() + word * sizeof value, sizeof value);
+            write(word, value & 0xffffffff);
+        }
     }
 
     // The same order of another map.
@@ -78,9 +87,16 @@ class Order {
 public:
     // That of these numbers, where it is blocks.
     static const Order* of(at::ScalarType kind) {
-        static const std::optional<Order> wide = found(at::kFloat), narrow = found(at::kBFloat16);
-        const auto& known = kind == at::kBFloat16 ? narrow : wide;
-        return known && (kind == at::kFloat || kind == at::kBFloat16) ? &*known : nullptr;
+        const auto known = [](const std::optional<Order>& order) { return order ? &*order : nullptr; };
+        if (kind == at::kFloat) {
+            static const std::optional<Order> wide = found(kind);
+            return known(wide);
+        }
+        if (kind == at::kBFloat16) {
+            static const std::optional<Order> narrow = found(kind);
+            return known(narrow);
+        }
+        return nullptr;
     }
 
     // oneDNN's face of a map in blocks, which has to outlive it.
@@ -107,7 +123,7 @@ private:
     static at::Tensor seen(const at::Tensor& opaque) {
         const at::IntArrayRef size = opaque.sizes();
         return at::from_blob(
-            at::native::data_ptr_from_mkldnn(opaque),
+            reinterpret_cast<void*>(at::native::data_ptr_from_mkldnn(opaque)),
             {size[0], size[1] / width, size[2], size[3], width},
             [opaque](void*) {},
             at::TensorOptions().dtype(opaque.scalar_type()));
@@ -116,6 +132,10 @@ private:
     // What a convolution leaves is looked at: its numbers are where blocks have them, and a description of one
     // map becomes that of another.
     static std::optional<Order> found(at::ScalarType kind) try {
+        // batch norm by running statistics rounds so
+        if (!rounds_once()) {
+            return std::nullopt;
+        }
         std::vector<Description> descriptions;
         const std::array<std::array<int64_t, 4>, 2> sizes{{{2, 64, 16, 8}, {3, 128, 9, 11}}};
         for (const auto& [photos, channels, height, columns] : sizes) {
@@ -138,8 +158,8 @@ private:
             return std::nullopt;
         }
         return Order(descriptions[0]);
-    } catch (const c10::Error&) {
-        // a processor without these numbers
+    } catch (const std::exception&) {
+        // libtorch or oneDNN: a processor without these numbers
         return std::nullopt;
     }
 
@@ -151,9 +171,16 @@ const Order* order(const at::Tensor& x, const at::Tensor& weight) {
     return x.scalar_type() == weight.scalar_type() ? Order::of(x.scalar_type()) : nullptr;
 }
 
+// That of a map that is in blocks.
+const Order& order_of_blocks(const at::Tensor& x) {
+    const Order* const order = Order::of(x.scalar_type());
+    TORCH_CHECK(order != nullptr, "this processor convolves no maps in blocks of such numbers");
+    return *order;
+}
+
 // The map as oneDNN takes it.
 at::Tensor opaque(const at::Tensor& x) {
-    return blocks::may_be(x) ? Order::of(x.scalar_type())->opaque(x) : x.squeeze(4).to_mkldnn();
+    return blocks::may_be(x) ? order_of_blocks(x).opaque(x) : x.squeeze(4).to_mkldnn();
 }
 
 // A map of four dimensions is convolved as libtorch does it, which calls this as well. One of five, in blocks of sixteen channels or
@@ -179,7 +206,7 @@ at::Tensor convolution(
     return at::convolution(plain, weight, bias, stride, padding, dilation, /*transposed=*/false, none, groups).unsqueeze(4);
 }
 
-// The same in 16 bits, where that is asked for.
+// The same in 16 bits, where autocast is on.
 at::Tensor cast_first(
     const at::Tensor& x,
     const at::Tensor& weight,
@@ -189,6 +216,10 @@ at::Tensor cast_first(
     at::IntArrayRef dilation,
     int64_t groups) {
     const c10::impl::ExcludeDispatchKeyGuard once(c10::DispatchKey::AutocastCPU);
+    if (!blocks::is_asked(x, weight)) {
+        // whoever asks for usual convolutions has narrowed them, or does not want them narrow
+        return at::mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups);
+    }
     const auto narrow = [](const at::Tensor& of) {
         return at::autocast::cached_cast(at::autocast::get_autocast_dtype(at::kCPU), of, at::kCPU);
     };
@@ -222,7 +253,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> convolution_backward(
     }
     auto [of_x, of_weight, of_bias] = backward(opaque(whole_of_y), opaque(whole));
     if (of_x.defined()) {
-        of_x = blocks::may_be(x) ? order(x, weight)->transparent(of_x) : of_x.to_dense().unsqueeze(4);
+        of_x = blocks::may_be(x) ? order_of_blocks(x).transparent(of_x) : of_x.to_dense().unsqueeze(4);
     }
     return {of_x, of_weight, of_bias};
 }

@@ -403,28 +403,40 @@ mod tests {
                 x.batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, 1e-5, false);
             let apart = (small - narrow(&plain)).abs().max().double_value(&[]);
             assert!(apart < 1e-4, "{size:?} in 32 bits: {apart}");
+            // of 16 bits, with weights of 32
+            let rounded = x.to_kind(Kind::BFloat16);
+            let of = |x: &Tensor| {
+                x.batch_norm(Some(&weight), Some(&bias), none, none, true, 0.1, 1e-5, false)
+            };
+            let apart =
+                (of(&rounded) - of(&rounded.to_kind(Kind::Float)).to_kind(Kind::BFloat16)).abs();
+            assert_eq!(apart.max().double_value(&[]), 0.0, "{size:?} in 16 bits");
         }
     }
 
-    /// A convolution that is asked for its map in blocks (`blocks.cpp`), batch norm of that, and a convolution from them, are
+    /// A convolution that is asked for its map in blocks (`blocks.cpp`), batch norm of that, and convolutions from them, are
     /// the usual ones, to the last bit and with their gradients: in 32 bits and in what autocast makes of them.
     #[test]
     fn a_map_in_blocks_is_the_map() {
         let random =
             |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true);
         let none = None::<&Tensor>;
-        for precision in [Precision::Float32, Precision::Bf16] {
-            let (x, first) = (random(&[16, 3, 13, 7]), random(&[32, 3, 3, 3]));
-            let (last, scale, shift) = (random(&[48, 32, 1, 1]), random(&[32]), random(&[32]));
+        let blocks_of = |map: &Tensor| if map.dim() == 5 { map.size()[4] } else { 1 };
+        // with these numbers of channels at last, of which the second fills no blocks
+        for (precision, to) in
+            [Precision::Float32, Precision::Bf16].into_iter().flat_map(|of| [(of, 48), (of, 24)])
+        {
+            let (x, first) = (random(&[16, 3, 13, 9]), random(&[32, 3, 3, 3]));
+            let (last, scale, shift) = (random(&[to, 32, 3, 3]), random(&[32]), random(&[32]));
             let all_of = |map: Tensor| {
-                let in_blocks = map.dim() == 5;
                 let (weight, bias) = (Some(&scale), Some(&shift));
                 let y = map.native_batch_norm(weight, bias, none, none, true, 0.1, 1e-5).0.relu();
-                let y = if in_blocks {
-                    let y = y.mkldnn_convolution(&last, none, [0, 0], [1, 1], [1, 1], 1);
+                let y = if y.dim() == 5 {
+                    let y = y.mkldnn_convolution(&last, none, [1, 1], [2, 2], [1, 1], 1);
+                    assert_eq!(blocks_of(&y), if to % 16 == 0 { 16 } else { 1 });
                     y.permute([0, 1, 4, 2, 3]).flatten(1, 2)
                 } else {
-                    y.conv2d(&last, none, [1, 1], [0, 0], [1, 1], 1)
+                    y.conv2d(&last, none, [2, 2], [1, 1], [1, 1], 1)
                 };
                 assert_eq!(y.kind() == Kind::BFloat16, precision == Precision::Bf16);
                 let loss = (&y * y.detach().cos()).sum(Kind::Float);
@@ -436,16 +448,67 @@ mod tests {
             let (blocks, usual) = Arithmetic::new(precision, Device::Cpu).fast(|| {
                 let asked = x.unsqueeze(-1);
                 let asked = asked.mkldnn_convolution(&first, none, [1, 1], [1, 1], [1, 1], 1);
-                let channels = asked.size()[1] * asked.size()[4];
-                assert_eq!((asked.dim(), channels), (5, 32), "{precision:?}");
+                assert_eq!(asked.size()[1] * blocks_of(&asked), 32, "{precision:?}");
                 // a processor without blocks gives blocks of one
-                let asked = if asked.size()[4] == 1 { asked.squeeze_dim(4) } else { asked };
+                let asked = if blocks_of(&asked) == 1 { asked.squeeze_dim(4) } else { asked };
+                #[cfg(target_arch = "x86_64")]
+                if precision == Precision::Float32
+                    && is_x86_feature_detected!("avx512vl")
+                    && ["ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY"]
+                        .iter()
+                        .all(|limit| std::env::var_os(limit).is_none())
+                {
+                    assert_eq!(blocks_of(&asked), 16, "there are blocks, and they are not used");
+                }
                 (all_of(asked), all_of(x.conv2d(&first, none, [1, 1], [1, 1], [1, 1], 1)))
             });
             for (part, (blocks, usual)) in blocks.iter().zip(&usual).enumerate() {
-                assert_eq!(blocks, usual, "{precision:?}, part {part}");
+                assert_eq!(blocks, usual, "{precision:?} to {to}, part {part}");
             }
         }
+    }
+
+    /// Batches side by side share weights and statistics: what one after the other would leave, and as `lerp` rounds it.
+    #[test]
+    fn batches_that_share_weights_are_batches() {
+        let random = |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu));
+        for channels in [1, 7, 32] {
+            let x = random(&[5, 3 * channels, 4, 3]);
+            let [weight, bias, mean, var] = [0; 4].map(|_| random(&[channels]));
+            let [wanted_mean, wanted_var] = [&mean, &var].map(Tensor::copy);
+            let norm = |x: &Tensor, mean: &Tensor, var: &Tensor, momentum| {
+                let scale = (Some(&weight), Some(&bias));
+                x.native_batch_norm(scale.0, scale.1, Some(mean), Some(var), true, momentum, 1e-5).0
+            };
+            let y = norm(&x, &mean, &var, 0.1);
+            let each = x.chunk(3, 1).into_iter().map(|x| {
+                let [own_mean, own_var] = [&mean, &var].map(Tensor::zeros_like);
+                let y = norm(&x.contiguous(), &own_mean, &own_var, 1.0);
+                let _ = wanted_mean.shallow_clone().lerp_(&own_mean, 0.1);
+                let _ = wanted_var.shallow_clone().lerp_(&own_var, 0.1);
+                y
+            });
+            assert_eq!(y, Tensor::cat(&each.collect::<Vec<_>>(), 1), "{channels} channels");
+            assert_eq!((mean, var), (wanted_mean, wanted_var), "{channels} channels");
+        }
+    }
+
+    /// They are counted here: whoever calls the kernel alone has not.
+    #[test]
+    fn batch_norm_with_weights_for_other_channels_is_refused() {
+        let ones = |size: &[i64]| Tensor::ones(size, (Kind::Float, Device::Cpu));
+        let none = None::<&Tensor>;
+        for (size, weights, means) in
+            [([2, 6, 3, 3], 4, 4), ([2, 6, 3, 3], 12, 12), ([2, 6, 3, 3], 6, 3)]
+        {
+            let (weight, mean) = (ones(&[weights]), ones(&[means]));
+            let of = (Some(&weight), Some(&mean));
+            let refused = ones(&size).f_native_batch_norm(of.0, none, of.1, none, true, 0.1, 1e-5);
+            assert!(refused.is_err(), "{weights} weights and {means} means");
+        }
+        let blocks = ones(&[2, 3, 4, 4, 16]);
+        let three = Some(ones(&[3]));
+        assert!(blocks.f_native_batch_norm(three, None, None, None, true, 0.1, 1e-5).is_err());
     }
 
     /// The second derivative of a convolution is replaced on CPUs (`second_derivative.cpp`): as a product of matrices, the same

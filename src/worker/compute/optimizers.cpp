@@ -3,7 +3,6 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
-#include <ATen/Version.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/sqrt.h>
 #include <c10/util/Exception.h>
@@ -12,6 +11,7 @@
 #include <cstdint>
 
 #include "reason.h"
+#include "rounding.h"
 
 extern "C" {
 
@@ -106,12 +106,10 @@ template <bool once, typename T>
 }
 
 #if defined(__x86_64__)
+// libtorch's kernels with AVX, as which these round, have both
 #define ROUNDED_ONCE [[gnu::target("avx2,fma")]]
-// as libtorch does: its kernels with AVX have both
-bool rounds_once() { return at::get_cpu_capability().starts_with("AVX"); }
 #else
 #define ROUNDED_ONCE
-bool rounds_once() { return true; }
 #endif
 
 template <typename Kind>
@@ -126,8 +124,7 @@ void step_twice(const Kind& of, int64_t from, int64_t to) {
 
 template <typename Kind>
 void step_all(const Kind& of, int64_t count) {
-    static const bool once = rounds_once();
-    const auto work = once ? step_once<Kind> : step_twice<Kind>;
+    const auto work = rounds_once() ? step_once<Kind> : step_twice<Kind>;
     at::parallel_for(0, count, 32768, [&](int64_t from, int64_t to) { work(of, from, to); });
 }
 

@@ -113,7 +113,7 @@ impl Conv {
     }
 
     /// # Shapes
-    /// (N, from, H, W) -> (N, to, H / stride, W / stride) for "same" padding; in blocks if x is.
+    /// (N, from, H, W) -> (N, to, H / stride, W / stride) for "same" padding; in blocks if x is and the channels fill them.
     pub fn forward(&self, x: &Tensor, pass: Pass) -> Tensor {
         if is_in_blocks(x) {
             return self.forward_in_blocks(x, pass);

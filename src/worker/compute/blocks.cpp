@@ -163,12 +163,7 @@ private:
     Description description_;
 };
 
-// The order of the numbers of a map that comes in blocks, or for which blocks are asked.
-const Order* order(const at::Tensor& x, const at::Tensor& weight) {
-    return x.scalar_type() == weight.scalar_type() ? Order::of(x.scalar_type()) : nullptr;
-}
-
-// That of a map that is in blocks.
+// The order of a map that is in blocks.
 const Order& order_of_blocks(const at::Tensor& x) {
     const Order* const order = Order::of(x.scalar_type());
     TORCH_CHECK(order != nullptr, "this processor convolves no maps in blocks of such numbers");
@@ -193,7 +188,7 @@ at::Tensor convolution(
     if (!blocks::is_asked(x, weight)) {
         return at::native::mkldnn_convolution(x, weight, bias, padding, stride, dilation, groups);
     }
-    const Order* const known = order(x, weight);
+    const Order* const known = x.scalar_type() == weight.scalar_type() ? Order::of(x.scalar_type()) : nullptr;
     const at::Tensor whole = x.contiguous();
     if (known != nullptr && weight.size(0) % width == 0) {
         return known->transparent(at::native::mkldnn_convolution(opaque(whole), weight, bias, padding, stride, dilation, groups));

@@ -4,7 +4,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::layers::{BatchNorm, Init, Linear, interleaved, stacked, upsample2};
+use super::layers::{Init, Linear, upsample2};
+use super::norms::{BatchNorm, interleaved, stacked};
 use super::resnet::{Resnet, out_channels};
 use super::{Lend, Pass};
 use dgnet::spec::settings::{Appearance, Upsample};

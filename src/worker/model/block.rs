@@ -5,7 +5,8 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
-use super::layers::{Conv, ConvShape, Init, adaptive_instance_norm, instance_norm, leaky_relu};
+use super::layers::{Conv, ConvShape, Init, leaky_relu};
+use super::norms::{adaptive_instance_norm, instance_norm};
 use dgnet::spec::settings::BlockKind;
 
 /// AdaIN layers of one block.

@@ -6,9 +6,8 @@ use tch::nn::Path;
 
 use super::Pass;
 use super::block::{Block, BlockStyle, LAYERS};
-use super::layers::{
-    Conv, ConvShape, Init, LayerNorm, Linear, NonLocal, channels_last, leaky_relu,
-};
+use super::layers::{Conv, ConvShape, Init, Linear, NonLocal, channels_last, leaky_relu};
+use super::norms::LayerNorm;
 use dgnet::spec::settings::Decoder as Config;
 
 /// AdaIN parameters of every residual block: what an appearance code says to G.

@@ -8,6 +8,7 @@ pub mod discriminator;
 pub mod generator;
 pub mod inception;
 pub mod layers;
+pub mod norms;
 pub mod resnet;
 pub mod structure;
 pub mod teacher;
@@ -38,7 +39,7 @@ pub struct Pass {
     /// Whether parameters are constants: gradients then flow into the input only.
     pub frozen: bool,
     /// How many batches of one size the input holds; batch norm sees each alone. They come stacked to E_a and to the teacher, which
-    /// hand them on to their parts as [`layers::interleaved`] has them.
+    /// hand them on to their parts as [`norms::interleaved`] has them.
     pub batches: i64,
 }
 

@@ -4,7 +4,8 @@
 use tch::Tensor;
 use tch::nn::Path;
 
-use super::layers::{BatchNorm, Conv, ConvShape, Init, max_pool, plain};
+use super::layers::{Conv, ConvShape, Init, max_pool, plain};
+use super::norms::BatchNorm;
 use super::{Lend, Pass};
 use dgnet::spec::settings::Backbone;
 
@@ -110,7 +111,7 @@ impl Resnet {
         }
     }
 
-    /// Several batches come and go [`super::layers::interleaved`].
+    /// Several batches come and go [`super::norms::interleaved`].
     ///
     /// # Shapes
     /// (N, 3, H, W) -> (N, out_channels, H/32, W/32), or H/16, W/16 for a last stride of 1

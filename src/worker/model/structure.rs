@@ -5,7 +5,8 @@ use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
 use super::Pass;
-use super::layers::{Conv, ConvShape, Init, instance_norm, leaky_relu};
+use super::layers::{Conv, ConvShape, Init, leaky_relu};
+use super::norms::instance_norm;
 use dgnet::data::edges::canny;
 use dgnet::data::pixels::{MEAN, STD};
 use dgnet::spec::settings::{Structure, StructureInput};

@@ -5,7 +5,8 @@ use tch::nn::Path;
 use tch::{Kind, Tensor};
 
 use super::appearance::{Head, enlarge};
-use super::layers::{interleaved, stacked, wide};
+use super::layers::wide;
+use super::norms::{interleaved, stacked};
 use super::resnet::{Resnet, out_channels};
 use super::{Norm, Pass};
 use dgnet::spec::settings::{Teacher, TeacherBatchNorm, Upsample};

@@ -4,7 +4,8 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use super::Pass;
-use super::layers::{Conv, ConvShape, Init, instance_norm};
+use super::layers::{Conv, ConvShape, Init};
+use super::norms::instance_norm;
 
 /// Channels of the convolutions; `None` halves the map.
 const LAYERS: [Option<i64>; 17] = [

@@ -3,7 +3,7 @@
 # does the same work and `just bench-peers` has installed it, it is measured in the same run. A table with the ratios
 # comes last: to peers, and to the floor, which is the time of the products that the work consists of at the speed of
 # large square ones.
-#   just bench [PART...]     parts: start plan draw check step paper load rank rerank rerun report large store engine
+#   just bench [PART...]     parts: start plan draw check step paper peak load rank rerank rerun report large store engine
 #                            (default: start plan draw check step load rank)
 #   just bench scaling       the curves: more runs at a time, larger galleries and plans (benches/results/scaling.csv);
 #                            one of them: scaling_runs scaling_rank scaling_plan
@@ -177,23 +177,39 @@ step() {
     note step "two runs side by side with one thread each" "$two" steps/s
     note step "one run of two threads" "$(awk "BEGIN {print 1 / $(step_seconds "$work/c" 30)}")" steps/s
 }
-paper() {
-    # the paper's size: 256x128, ResNet-50 trained and ResNet-50 teaching, batch 2, two threads
+# the paper's size: 256x128, ResNet-50 trained and ResNet-50 teaching, two threads
+paper_study() { # batch steps
     cat >"$work/paper.yaml" <<YAML
 study: paper
 extends: $PWD/experiments/base/paper.yaml
 data: { drawn: { ids: 24, cameras: 4, height: 128, width: 64 } }
-train: { steps: 8, batch: 2, decay_at: [], threads: 2 }
+train: { steps: $2, batch: $1, decay_at: [], threads: 2 }
 teacher: { batch: 4 }
 loss: { ramp_start: 0, ramp_steps: 1, ramp_steps_code: 1 }
 arms: { full: {} }
 YAML
-    whole() { $dgnet --runs "$work/paper-$1" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" >/dev/null 2>&1 && step_seconds "$work/paper-$1" 3; }
-    by_turns paper "step of base/paper.yaml of batch 2 on two threads" 2 whole paper --batch 2 --classes 14 --threads 2 --repeat 5
+}
+paper_run=(--arm full --seed 1 "${quick[@]}")
+paper() {
+    local what="step of base/paper.yaml of batch 2 on two threads"
+    paper_study 2 8
+    whole() { # name more settings
+        $dgnet --runs "$work/paper-$1" run "$work/paper.yaml" "${paper_run[@]}" "${@:2}" >/dev/null 2>&1 && step_seconds "$work/paper-$1" 3
+    }
+    by_turns paper "$what" 2 whole paper --batch 2 --classes 14 --threads 2 --repeat 5
+    if has_bf16; then note paper "$what" "$(whole narrow --set train.precision=bf16)" s "dgnet in bf16"; fi
+}
+peak() {
+    # the largest process: of ours that of a whole run, evaluation included; PyTorch takes steps alone
+    local what="peak memory of base/paper.yaml of batch 8"
+    paper_study 8 3
+    note peak "$what" "$(memory $dgnet --runs "$work/peak" run "$work/paper.yaml" "${paper_run[@]}")" MB
     if has_bf16; then
-        $dgnet --runs "$work/paper-narrow" run "$work/paper.yaml" --arm full --seed 1 "${quick[@]}" --set train.precision=bf16 >/dev/null 2>&1
-        note paper "step of base/paper.yaml of batch 2 on two threads" "$(step_seconds "$work/paper-narrow" 3)" s "dgnet in bf16"
+        note peak "$what" "$(memory $dgnet --runs "$work/peak" run "$work/paper.yaml" "${paper_run[@]}" --set train.precision=bf16)" MB "dgnet in bf16"
     fi
+    has_peers || return 0
+    note peak "$what" "$(memory "$peer_python" benches/peer/step_time.py benches/peer/sizes/paper.json --batch 8 --classes 14 \
+        --threads 2 --warm-up 1 --repeat 1)" MB PyTorch
 }
 grid() { # side seeds: a study of side x side arms
     local values
@@ -326,7 +342,7 @@ parts=("$@")
 [ ${#parts[@]} -gt 0 ] || parts=(start plan draw check step load rank)
 for part in "${parts[@]}"; do
     case $part in
-    start | plan | draw | check | step | paper | load | rank | rerank | rerun | report | large | store | engine | scaling | scaling_runs | scaling_rank | scaling_plan | plots) "$part" ;;
+    start | plan | draw | check | step | paper | peak | load | rank | rerank | rerun | report | large | store | engine | scaling | scaling_runs | scaling_rank | scaling_plan | plots) "$part" ;;
     *) echo "error: no benchmark is called \`$part\`" >&2 && exit 2 ;;
     esac
 done

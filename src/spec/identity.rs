@@ -22,7 +22,7 @@ pub const RECIPE_VERSION: u32 = 3;
 
 /// Version of what bf16 narrows: raised when the numbers of bf16 move and all others stay. It is part of the
 /// identity of joint trainings in bf16 alone.
-const BF16_VERSION: u32 = 3;
+const BF16_VERSION: u32 = 4;
 
 /// Version of what is measured and drawn of finished weights: raised when an evaluation gains a metric, sums in
 /// another order, or pictures change. It is part of those two stages' keys alone, so that nothing is trained again.

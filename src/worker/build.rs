@@ -11,21 +11,19 @@ fn main() {
     println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN/../../.libtorch/lib");
     println!("cargo:rustc-link-arg=-Wl,-rpath,{}", lib.display());
     println!("cargo:rustc-env=DGNET_LIBTORCH_VERSION={}", version(&libtorch));
-    let sources =
-        ["batch_norm", "blocks", "lend", "native", "optimizers", "padding", "second_derivative"]
-            .map(|of| format!("compute/{of}.cpp"));
-    for source in sources.iter().map(String::as_str).chain([
-        "compute/blocks.h",
-        "compute/reason.h",
-        "compute/replace.h",
-        "compute/rounding.h",
-    ]) {
-        println!("cargo:rerun-if-changed={source}");
+    let compute = ["batch_norm", "blocks", "native", "optimizers", "padding", "second_derivative"]
+        .map(|of| format!("compute/{of}.cpp"));
+    let ops = ["lean", "lend"].map(|of| format!("ops/{of}.cpp"));
+    let sources = [&compute[..], &ops].concat();
+    let headers = ["compute/blocks.h", "compute/replace.h", "compute/rounding.h", "ops/reason.h"];
+    for file in sources.iter().map(String::as_str).chain(headers) {
+        println!("cargo:rerun-if-changed={file}");
     }
     cc::Build::new()
         .cpp(true)
         .std("c++20")
         .files(&sources)
+        .include("ops")
         .include(libtorch.join("include"))
         .include(libtorch.join("include/torch/csrc/api/include"))
         .flag("-isystem")

@@ -1,10 +1,11 @@
 //! The half of `dgnet` that touches tensors: networks, training, evaluation, and the worker's run loop.
 //! It is a crate of its own so that `dgnet` does not link libtorch; imports point one way:
-//! run -> train | eval -> model | compute -> the data, store, spec and stats of `dgnet`.
+//! run -> train | eval -> model | compute -> ops -> the data, store, spec and stats of `dgnet`.
 
 pub mod compute;
 pub mod eval;
 pub mod model;
+pub mod ops;
 pub mod run;
 pub mod train;
 

@@ -7,7 +7,7 @@ use object::{Object, ObjectSection};
 /// Layers from the bottom; a module may import from lower ones only. The last three are the worker's crate.
 const LAYERS: &[&[&str]] = &[
     &["spec", "stats"],
-    &["data", "store"],
+    &["data", "store", "worker/ops"],
     &["sweep", "report", "worker/model", "worker/compute"],
     &["cli", "worker/train", "worker/eval"],
     &["worker/run"],

@@ -9,12 +9,13 @@ mod recording;
 
 pub use recording::{Recording, release_memory};
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::c_char;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use tch::{Device, Kind, Tensor};
 
+use crate::ops::told;
 use dgnet::spec::settings::{Device as Wanted, Precision, Train};
 
 unsafe extern "C" {
@@ -23,12 +24,6 @@ unsafe extern "C" {
     fn dgnet_deterministic(on: bool);
     fn dgnet_own_stream(card: i32) -> *const c_char;
     fn dgnet_autocast(cuda: bool, on: bool) -> bool;
-    fn dgnet_lend(
-        borrower: *const c_void,
-        from: *const c_void,
-        to: *const c_void,
-        why: *mut *const c_char,
-    ) -> *mut c_void;
 }
 
 /// Why a device cannot be used.
@@ -133,18 +128,6 @@ fn load_cuda() -> Result<(), String> {
     unsafe { told(dgnet_load_cuda()) }
 }
 
-/// The reason that libtorch gives, or none.
-///
-/// # Safety
-/// `reason` is null or a text that lives until this thread's next call.
-unsafe fn told(reason: *const c_char) -> Result<(), String> {
-    if reason.is_null() {
-        return Ok(());
-    }
-    // SAFETY: as the caller says.
-    Err(unsafe { CStr::from_ptr(reason) }.to_string_lossy().into_owned())
-}
-
 /// Sets what holds for the whole process: threads, TF32, deterministic kernels; and on a GPU, a stream for this
 /// thread.
 ///
@@ -235,25 +218,6 @@ pub fn multiply(left: &Tensor, right: &Tensor, product: &mut [f32]) {
     drop(tch::no_grad(|| left.matmul_out(&product, right)));
 }
 
-/// What a frozen copy computes from `borrower`, where the network itself, in training, computed `to` from `from`, which has
-/// the same values: `to`, and nothing is computed again. Its gradient goes back from `to` to `from` and on to `borrower`;
-/// no parameter on that way sees it, and what reaches `to` itself sees nothing of `borrower`.
-///
-/// # Panics
-/// Where libtorch refuses.
-pub fn lend(borrower: &Tensor, from: &Tensor, to: &Tensor) -> Tensor {
-    let mut why = std::ptr::null();
-    // SAFETY: three tensors that live during the call; what comes back is null, or a tensor that is the caller's.
-    unsafe {
-        let [borrower, from, to] = [borrower, from, to].map(|tensor| tensor.as_ptr().cast());
-        let lent = dgnet_lend(borrower, from, to, &raw mut why);
-        if let Err(reason) = told(why) {
-            panic!("a pass cannot be shared: {reason}");
-        }
-        Tensor::from_ptr(lent.cast())
-    }
-}
-
 /// What computes, for the record: `cpu`, or a GPU with its model and driver.
 #[must_use]
 pub fn name(device: Device) -> String {
@@ -278,6 +242,7 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::{Arithmetic, device, multiply};
+    use crate::ops::reflected_convolution;
     use dgnet::spec::settings::{Device as Wanted, Precision};
 
     #[test]
@@ -289,6 +254,26 @@ mod tests {
         assert_eq!(x.matmul(&x).kind(), Kind::Float, "autocast ends with its scope");
         let plain = Arithmetic::new(Precision::Float32, Device::Cpu);
         assert_eq!(plain.fast(|| x.matmul(&x)).kind(), Kind::Float);
+    }
+
+    #[test]
+    fn a_convolution_padded_by_reflection_is_narrowed_as_any_other() {
+        let random =
+            |size: &[i64]| Tensor::randn(size, (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let (x, weight, bias) = (random(&[2, 3, 6, 5]), random(&[4, 3, 3, 3]), random(&[4]));
+        let cast = Arithmetic::new(Precision::Bf16, Device::Cpu);
+        let ours = cast.fast(|| reflected_convolution(&x, (&weight, &bias), 1, 1, 1));
+        let padded = || x.reflection_pad2d([1; 4]);
+        let usual = cast.fast(|| padded().conv2d(&weight, Some(&bias), [1; 2], [0; 2], [1; 2], 1));
+        assert_eq!((ours.kind(), &ours), (Kind::BFloat16, &usual));
+        let gradients = |y: &Tensor| {
+            Tensor::run_backward(&[y.sum(Kind::Float)], &[&x, &weight, &bias], false, false)
+        };
+        for (ours, usual) in gradients(&ours).iter().zip(gradients(&usual)) {
+            assert_eq!(ours.kind(), Kind::Float);
+            // borders are added up in 16 bits
+            assert!(ours.allclose(&usual, 0.01, 0.05, false));
+        }
     }
 
     #[test]

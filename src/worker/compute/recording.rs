@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
-use super::told;
+use crate::ops::told;
 
 unsafe extern "C" {
     fn dgnet_release_memory();

@@ -4,10 +4,10 @@
 use tch::Tensor;
 use tch::nn::Path;
 
+use super::Pass;
 use super::layers::{Init, Linear, upsample2};
 use super::norms::{BatchNorm, interleaved, stacked};
 use super::resnet::{Resnet, out_channels};
-use super::{Lend, Pass};
 use dgnet::spec::settings::{Appearance, Upsample};
 
 /// Photos with at most so many rows are doubled before E_a and the teacher see them.
@@ -147,11 +147,11 @@ impl AppearanceEncoder {
     /// # Shapes
     /// those of [`Self::forward`], two times
     #[must_use]
-    pub fn forward_twice(&self, photo: &Tensor, batches: i64, lend: Lend) -> [Seen; 2] {
+    pub fn forward_twice(&self, photo: &Tensor, batches: i64) -> [Seen; 2] {
         let passes = [Pass::TRAIN.of(batches), Pass::FROZEN.of(batches)];
         let [trained, frozen] = passes;
         let photo = enlarge(&interleaved(photo, trained), self.upsample);
-        let [map, lent] = self.backbone.forward_twice(&photo, passes, lend);
+        let [map, lent] = self.backbone.forward_twice(&photo, passes);
         [self.seen(&map, trained), self.seen(&lent, frozen)]
     }
 

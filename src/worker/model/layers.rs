@@ -5,6 +5,7 @@ use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
 use super::Pass;
+use crate::ops;
 
 /// Slope of the leaky ReLU of E_s, G and D.
 const LEAKY_SLOPE: f64 = 0.2;
@@ -116,12 +117,12 @@ impl Conv {
         }
         let weight = seen(&self.weight, pass);
         let bias = self.bias.as_ref().map(|bias| seen(bias, pass));
-        let (stride, dilation, p) = (self.stride, self.dilation, self.padding);
-        if self.reflect && p > 0 {
-            let padded = x.reflection_pad2d([p, p, p, p]);
-            padded.conv2d(&weight, bias, [stride, stride], [0, 0], [dilation, dilation], 1)
-        } else {
-            x.conv2d(&weight, bias, [stride, stride], [p, p], [dilation, dilation], 1)
+        let (stride, dilation, padding) = (self.stride, self.dilation, self.padding);
+        match &bias {
+            Some(bias) if self.reflect && padding > 0 => {
+                ops::reflected_convolution(x, (&weight, bias), padding, stride, dilation)
+            }
+            _ => x.conv2d(&weight, bias, [stride; 2], [padding; 2], [dilation; 2], 1),
         }
     }
 
@@ -287,10 +288,9 @@ impl NonLocal {
     }
 }
 
-/// Leaky ReLU with slope 0.2. tch's `leaky_relu` has no slope argument; this backward formula applied
-/// to the value itself is the function, and is differentiable twice for the gradient penalty.
+/// Leaky ReLU with slope 0.2.
 pub fn leaky_relu(x: &Tensor) -> Tensor {
-    x.detach().leaky_relu_backward(x, LEAKY_SLOPE, false)
+    ops::leaky_relu(x, LEAKY_SLOPE)
 }
 
 /// A tensor that autocast has narrowed, in 32 bits again; any other as it is.

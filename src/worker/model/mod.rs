@@ -25,10 +25,6 @@ pub enum Norm {
     Running,
 }
 
-/// What a frozen copy computes from the first tensor, where the network itself computed the third from the second, which has the first's
-/// values: the third's value with a gradient of its own. `compute::lend` is one.
-pub type Lend = fn(&tch::Tensor, &tch::Tensor, &tch::Tensor) -> tch::Tensor;
-
 /// How a network is passed through: one argument for what `forward_t`'s bool couples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pass {

@@ -4,9 +4,10 @@
 use tch::Tensor;
 use tch::nn::Path;
 
+use super::Pass;
 use super::layers::{Conv, ConvShape, Init, max_pool, plain};
 use super::norms::BatchNorm;
-use super::{Lend, Pass};
+use crate::ops;
 use dgnet::spec::settings::Backbone;
 
 /// Blocks per stage, and whether they are bottlenecks.
@@ -124,15 +125,10 @@ impl Resnet {
     ///
     /// # Shapes
     /// those of [`Self::forward`], two times
-    pub fn forward_twice(
-        &self,
-        x: &Tensor,
-        [trained, frozen]: [Pass; 2],
-        lend: Lend,
-    ) -> [Tensor; 2] {
+    pub fn forward_twice(&self, x: &Tensor, [trained, frozen]: [Pass; 2]) -> [Tensor; 2] {
         let own = self.begin(&x.detach(), trained);
         let map = self.go_on(&own, trained);
-        let lent = lend(&self.begin(x, frozen), &own, &map);
+        let lent = ops::lend(&self.begin(x, frozen), &own, &map);
         [map, lent]
     }
 

@@ -78,7 +78,6 @@ mod tests {
     use tch::{Device, Kind, Tensor};
 
     use super::Networks;
-    use crate::compute::lend;
     use crate::model::Pass;
     use dgnet::spec::settings::{Appearance, Backbone, Settings};
 
@@ -105,7 +104,7 @@ mod tests {
             twice.id_vars.copy(&once.id_vars).expect("they are alike");
             let x = Tensor::randn([16, 3, 32, 16], (Kind::Float, Device::Cpu));
             let [x, y] = [x.copy(), x].map(|x| x.set_requires_grad(true));
-            let got = once.encoder.forward_twice(&x, 2, lend);
+            let got = once.encoder.forward_twice(&x, 2);
             let want = [
                 twice.encoder.forward(&y.detach(), Pass::TRAIN.of(2)),
                 twice.encoder.forward(&y, Pass::FROZEN.of(2)),

@@ -26,20 +26,20 @@ pub trait Inputs {
 #[derive(Debug)]
 pub struct Replay<K, I, O> {
     wanted: Cell<bool>,
-    known: RefCell<Known<K, I, O>>,
+    known: RefCell<Known<K, Recorded<I, O>>>,
 }
 
 #[derive(Debug)]
-struct Known<K, I, O> {
+struct Known<K, R> {
     outline: Option<K>,
-    variants: Vec<Variant<I, O>>,
+    variants: Vec<Variant<R>>,
 }
 
 #[derive(Debug)]
-struct Variant<I, O> {
+struct Variant<R> {
     number: u64,
     done: u32,
-    recorded: Option<Recorded<I, O>>,
+    recorded: Option<R>,
 }
 
 #[derive(Debug)]
@@ -48,6 +48,30 @@ struct Recorded<I, O> {
     recording: Recording,
     inputs: I,
     outcome: Rc<O>,
+}
+
+impl<K, R> Known<K, R> {
+    /// The place of a variant, which may be new.
+    fn place(&mut self, number: u64) -> usize {
+        let at = self.variants.iter().position(|known| known.number == number);
+        at.unwrap_or_else(|| {
+            self.variants.push(Variant { number, done: 0, recorded: None });
+            self.variants.len() - 1
+        })
+    }
+
+    /// Whether the variant at this place, which is done once more and not recorded yet, may be. Recordings share their memory,
+    /// but kernels that are started one by one cannot have it: beside a recording they take as much again. So nothing is
+    /// recorded before all variants are warm, and one that appears later sends the others back.
+    fn may_record(&mut self, at: usize) -> bool {
+        self.variants[at].done += 1;
+        self.variants.iter().all(|variant| variant.done > WARM_UP)
+    }
+
+    /// Drops what was recorded, if anything was.
+    fn forget(&mut self) -> bool {
+        self.variants.iter_mut().filter_map(|variant| variant.recorded.take()).count() > 0
+    }
 }
 
 impl<K: PartialEq + Clone, I: Inputs, O> Replay<K, I, O> {
@@ -73,23 +97,21 @@ impl<K: PartialEq + Clone, I: Inputs, O> Replay<K, I, O> {
         }
         let mut known = self.known.borrow_mut();
         if known.outline.as_ref() != Some(outline) {
-            let stale = known.variants.iter().any(|variant| variant.recorded.is_some());
+            let stale = known.forget();
             *known = Known { outline: Some(outline.clone()), variants: Vec::new() };
             if stale {
                 compute::release_memory();
             }
         }
-        let at = known.variants.iter().position(|known| known.number == variant);
-        let at = at.unwrap_or_else(|| {
-            known.variants.push(Variant { number: variant, done: 0, recorded: None });
-            known.variants.len() - 1
-        });
+        let at = known.place(variant);
         if let Some(recorded) = &known.variants[at].recorded {
             recorded.replay(inputs);
             return Rc::clone(&recorded.outcome);
         }
-        known.variants[at].done += 1;
-        if known.variants[at].done <= WARM_UP {
+        if !known.may_record(at) {
+            if known.forget() {
+                compute::release_memory();
+            }
             return Rc::new(work(inputs));
         }
         let kept = inputs.kept();
@@ -143,7 +165,7 @@ mod tests {
 
     use tch::{Device, Tensor};
 
-    use super::{Inputs, Replay};
+    use super::{Inputs, Known, Replay};
 
     impl Inputs for Tensor {
         fn tensors(&self) -> Vec<&Tensor> {
@@ -153,6 +175,26 @@ mod tests {
         fn kept(&self) -> Self {
             self.copy()
         }
+    }
+
+    /// What is recorded after each step, one letter a variant.
+    #[test]
+    fn kernels_are_never_started_one_by_one_beside_a_recording() {
+        let mut known: Known<u8, ()> = Known { outline: None, variants: Vec::new() };
+        let steps = "aaaababbaba".bytes().map(|variant| {
+            let at = known.place(u64::from(variant));
+            if known.variants[at].recorded.is_none() {
+                if known.may_record(at) {
+                    known.variants[at].recorded = Some(());
+                } else {
+                    known.forget();
+                }
+            }
+            let recorded = known.variants.iter().filter(|variant| variant.recorded.is_some());
+            recorded.map(|variant| char::from(variant.number as u8)).collect::<String>()
+        });
+        let steps: Vec<String> = steps.collect();
+        assert_eq!(steps, ["", "", "a", "a", "", "", "", "b", "ab", "ab", "ab"]);
     }
 
     fn squares(replay: &Replay<u8, Tensor, Tensor>, done: &Cell<u32>) {

@@ -13,7 +13,7 @@ use super::losses::{cross_entropy, distillation, l1_pair, l2_pair, teacher_label
 use super::networks::{Networks, seed_torch};
 use super::optim::{Adam, Dial, Flat, Sgd};
 use super::replay::{Inputs, Replay};
-use crate::compute::{Arithmetic, lend};
+use crate::compute::Arithmetic;
 use crate::model::Pass;
 use crate::model::appearance::{AppearanceEncoder, Seen};
 use crate::model::layers::wide;
@@ -89,6 +89,33 @@ pub struct Forward {
     pub swapped: Tensor,
 }
 
+/// What E_a learns from the photos themselves: the cross entropies of L_total's id_s, each the sum of both directions.
+#[derive(Debug)]
+pub struct Identity {
+    /// Primary head's on x.
+    pub x: Tensor,
+    /// Primary head's on the positives.
+    pub positive: Tensor,
+    /// Fine head's on x; weighted like `fine`.
+    pub fine: Tensor,
+}
+
+impl Identity {
+    fn total(&self, w: &Weights<Tensor>) -> Tensor {
+        &self.x + &self.positive + &self.fine * &w.fine
+    }
+
+    /// Goes back at once where nothing else in L_total passes through E_a's maps of the photos, as with a detached code:
+    /// a third of a step's memory is free then for what follows. The gradients are the same.
+    fn settled(self, w: &Weights<Tensor>, appearance: &Tensor) -> Self {
+        if appearance.requires_grad() {
+            return self;
+        }
+        self.total(w).backward();
+        Self { x: self.x.detach(), positive: self.positive.detach(), fine: self.fine.detach() }
+    }
+}
+
 /// Every term of L_total before weighting. Pairs are (a, b); everything else is the sum of both.
 #[derive(Debug)]
 pub struct Losses {
@@ -96,12 +123,8 @@ pub struct Losses {
     pub img_1: Tensor,
     /// L1 between G(a_t, s_i) and x_i: (2,).
     pub img_2: Tensor,
-    /// Primary head's cross entropy on x.
-    pub id_x: Tensor,
-    /// Primary head's cross entropy on the positives.
-    pub id_positive: Tensor,
-    /// Fine head's cross entropy on x; weighted like `fine`.
-    pub id_fine: Tensor,
+    /// Cross entropies on photos.
+    pub id_s: Identity,
     /// Primary head's cross entropy on generated images, for the generator.
     pub id_c: Tensor,
     /// L1 between the appearance codes of generated images and their providers: (2,); trains nothing.
@@ -125,7 +148,7 @@ impl Losses {
     pub fn total(&self, w: &Weights<Tensor>) -> Tensor {
         let both = |pair: &Tensor| pair.sum(None::<Kind>);
         (both(&self.img_1) + both(&self.img_2)) * &w.img
-            + (&self.id_x + &self.id_positive + &self.id_fine * &w.fine)
+            + self.id_s.total(w)
             + &self.id_c * &w.id
             + (both(&self.code_1) + both(&self.code_2)) * &w.code
             + both(&self.cycle) * &w.cycle
@@ -159,7 +182,7 @@ impl Outcome {
     pub fn metrics(&self, weights: &Weights) -> Vec<(&'static str, f64)> {
         let value = |x: &Tensor| x.sum(None::<Kind>).double_value(&[]);
         let l = &self.losses;
-        let id_s = value(&l.id_x) + value(&l.id_positive) + value(&l.id_fine) * weights.fine;
+        let id_s = value(&l.id_s.x) + value(&l.id_s.positive) + value(&l.id_s.fine) * weights.fine;
         vec![
             ("loss_total", value(&self.total)),
             ("loss_img_1", value(&l.img_1)),
@@ -281,13 +304,19 @@ impl Trainer {
     /// The step itself: the same kernels on the same tensors for every step of this outline.
     fn kernels(&self, batch: &Batch, plan: &StepPlan, draws: Draws) -> Outcome {
         let arithmetic = self.arithmetic;
-        let forward = arithmetic.fast(|| self.forward(batch));
-        let (dis, dis_penalty, judged) = self.discriminator_step(batch, &forward, plan);
-        let losses = arithmetic.fast(|| self.losses(batch, &forward, plan, draws));
-        let total = losses.total(&self.weights.map(|dial| dial.tensor().shallow_clone()));
+        let weights = self.weights.map(|dial| dial.tensor().shallow_clone());
         self.gen_optim.flat.zero_gradients();
         self.id_optim.flat.zero_gradients();
-        total.backward();
+        let forward = arithmetic.fast(|| self.forward(batch));
+        let id_s = arithmetic.fast(|| Self::identity(batch, &forward, plan));
+        let id_s = id_s.settled(&weights, &forward.appearance);
+        let (dis, dis_penalty, judged) = self.discriminator_step(batch, &forward, plan);
+        let losses = arithmetic.fast(|| self.losses(batch, &forward, id_s, plan, draws));
+        let total = losses.total(&weights);
+        // a finished G learns nothing, and E_a nothing more before it is fed images
+        if total.requires_grad() {
+            total.backward();
+        }
         if self.networks.painter.is_none() {
             self.gen_optim.step();
         }
@@ -353,13 +382,31 @@ impl Trainer {
         (loss.detach(), penalty.detach(), judged.iter().map(Tensor::detach).collect())
     }
 
-    /// Every term of L_total; a term of weight 0 is not computed, but for the reconstructions, which are
-    /// always worth a look.
-    fn losses(&self, batch: &Batch, forward: &Forward, plan: &StepPlan, draws: Draws) -> Losses {
-        let w = &plan.weights;
+    fn identity(batch: &Batch, forward: &Forward, plan: &StepPlan) -> Identity {
         let [primary_x, primary_positive] = halves(&forward.primary);
         let [fine_x, _] = halves(&forward.fine);
         let entropy = |logits: &Tensor| over_directions(&cross_entropy(logits, &batch.labels));
+        let when = |wanted: bool, logits: &Tensor| {
+            if wanted { entropy(logits) } else { zero(&batch.x) }
+        };
+        Identity {
+            x: entropy(&primary_x),
+            positive: when(plan.identity_on_positives, &primary_positive),
+            fine: when(plan.fine_on_real, &fine_x),
+        }
+    }
+
+    /// Every term of L_total; a term of weight 0 is not computed, but for the reconstructions, which are
+    /// always worth a look.
+    fn losses(
+        &self,
+        batch: &Batch,
+        forward: &Forward,
+        id_s: Identity,
+        plan: &StepPlan,
+        draws: Draws,
+    ) -> Losses {
+        let w = &plan.weights;
         let (frozen, trained) = self.generated(forward, plan);
         let again = self.reencode(batch, forward, plan, draws, frozen);
         let (prim, fine) = self.feedback(batch, forward, plan, trained);
@@ -370,15 +417,10 @@ impl Trainer {
             let judged = judge.forward(&wide(&forward.swapped), Pass::FROZEN);
             adversarial(self.gan, &wide_all(&judged))
         };
-        let when = |wanted: bool, term: &dyn Fn() -> Tensor| {
-            if wanted { term() } else { zero(&batch.x) }
-        };
         Losses {
             img_1: l1_pair(&forward.own, &batch.x),
             img_2: l1_pair(&forward.positive, &batch.x),
-            id_x: entropy(&primary_x),
-            id_positive: when(plan.identity_on_positives, &|| entropy(&primary_positive)),
-            id_fine: when(plan.fine_on_real, &|| entropy(&fine_x)),
+            id_s,
             id_c: again.id_c,
             code_1: again.code_1,
             code_2: again.code_2,
@@ -409,7 +451,7 @@ impl Trainer {
         let by_encoder = w.prim > 0.0 || w.fine > 0.0;
         // one pass for both; a recording on a GPU has not been tried with it
         if by_generator && by_encoder && images.device() == Device::Cpu {
-            let [trained, frozen] = encoder.forward_twice(images, 2, lend);
+            let [trained, frozen] = encoder.forward_twice(images, 2);
             return (Some(frozen), Some(trained));
         }
         let frozen = by_generator.then(|| encoder.forward(images, Pass::FROZEN.of(2)));

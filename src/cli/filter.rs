@@ -36,11 +36,20 @@ impl Filter {
         self.condition.is_none() && self.sort.is_none() && self.cols.is_none()
     }
 
-    /// The runs that it describes.
-    pub fn rows(&self, runs: &Path, study: Option<&str>, archived: bool) -> anyhow::Result<Table> {
+    /// The runs that it describes. `now`: states that the database does not know yet, by uid.
+    pub fn rows(
+        &self,
+        runs: &Path,
+        study: Option<&str>,
+        archived: bool,
+        now: &BTreeMap<String, String>,
+    ) -> anyhow::Result<Table> {
         let file = Db::file(runs);
-        let (source, columns) = self.source(&file)?;
+        let (source, columns) = self.source(&file, now)?;
         let mut values = BTreeMap::new();
+        if !now.is_empty() {
+            values.insert("now".to_owned(), Cell::Text(serde_json::to_string(now)?));
+        }
         let mut wanted: Vec<String> = Vec::new();
         if let Some(study) = study {
             values.insert("study".to_owned(), Cell::Text(study.to_owned()));
@@ -61,7 +70,11 @@ impl Filter {
     }
 
     /// What is asked, and the columns that it has.
-    fn source(&self, file: &Path) -> Result<(String, Columns), StoreError> {
+    fn source(
+        &self,
+        file: &Path,
+        now: &BTreeMap<String, String>,
+    ) -> Result<(String, Columns), StoreError> {
         let mut list = of_view(file, "runs")?;
         // both views tell a run's cost; one of each is enough
         let mut values_only = of_view(file, "final")?;
@@ -69,9 +82,10 @@ impl Filter {
         if self.condition.is_some() {
             look_at_values(file, "runs", &mut list)?;
         }
+        let known = if now.is_empty() { "runs".to_owned() } else { with_states(&list) };
         let listed: Vec<String> = values_only.iter().map(Column::quoted).collect();
         let source = format!(
-            "runs LEFT JOIN (SELECT study, arm, seed, {} FROM final) USING (study, arm, seed)",
+            "{known} LEFT JOIN (SELECT study, arm, seed, {} FROM final) USING (study, arm, seed)",
             listed.join(", ")
         );
         list.extend(values_only);
@@ -110,6 +124,21 @@ impl Filter {
     }
 }
 
+/// The view of runs with the states of `:now` in the place of its own.
+fn with_states(columns: &[Column]) -> String {
+    let shown: Vec<String> = columns
+        .iter()
+        .map(|column| match column.name.as_str() {
+            "state" => {
+                "coalesce((SELECT value FROM json_each(:now) WHERE key = uid), state) AS state"
+                    .to_owned()
+            }
+            _ => column.quoted(),
+        })
+        .collect();
+    format!("(SELECT {} FROM runs) AS runs", shown.join(", "))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -119,11 +148,12 @@ mod tests {
     fn what_a_database_can_be_asked_is_asked() {
         let folder = tempfile::tempdir().unwrap();
         Db::open(&Db::file(folder.path())).unwrap().close().unwrap();
+        let now = BTreeMap::from([("aa".to_owned(), "interrupted".to_owned())]);
         let rows = |condition: Option<&str>, sort: Option<&str>, cols: Option<&str>| {
             let given = |text: Option<&str>| text.map(str::to_owned);
             let filter =
                 Filter { condition: given(condition), sort: given(sort), cols: given(cols) };
-            filter.rows(folder.path(), Some("s"), false).map_err(|error| error.to_string())
+            filter.rows(folder.path(), Some("s"), false, &now).map_err(|error| error.to_string())
         };
         let table = rows(Some("map>0.5 and tags~GOOD"), Some("-mAP"), None).unwrap();
         assert_eq!((table.columns.len(), table.rows.len()), (USUAL.len(), 0));

@@ -38,8 +38,9 @@ pub fn run(args: &Args, runs: &Path) -> anyhow::Result<u8> {
         None => db.studies()?,
     };
     if !args.filter.is_empty() {
+        let now = states_now(&mut db, &studies, runs)?;
         drop(db);
-        let rows = args.filter.rows(runs, args.study.as_deref(), args.archived)?;
+        let rows = args.filter.rows(runs, args.study.as_deref(), args.archived, &now)?;
         if rows.rows.is_empty() {
             output::talk(
                 "no run matches: `dgnet runs --archived` lists all with their states; mAP and rank-k are shares from 0 to 1",
@@ -80,6 +81,24 @@ pub fn state_now(cell: &CellRow, runs: &Path) -> String {
     let there = !cell.folder.is_empty() && run.path().is_dir();
     let state = there.then(|| run.state().ok()).flatten();
     state.map_or_else(|| cell.state.clone(), |state| state.as_str().to_owned())
+}
+
+/// States of runs, by uid, where the database has others.
+fn states_now(
+    db: &mut Db,
+    studies: &[String],
+    runs: &Path,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut now = BTreeMap::new();
+    for study in studies {
+        for cell in db.cells_in_short(study)? {
+            let state = state_now(&cell, runs);
+            if state != cell.state {
+                now.insert(cell.uid, state);
+            }
+        }
+    }
+    Ok(now)
 }
 
 /// Tags and the last note.

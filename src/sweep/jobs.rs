@@ -35,6 +35,7 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             tasks.len() - 1
         })
     };
+    let forks = forks_by_run(plan);
     let mut trained: BTreeMap<usize, usize> = BTreeMap::new();
     let mut trainings: BTreeMap<String, usize> = BTreeMap::new();
     for cell in open {
@@ -69,12 +70,10 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
             }));
         }
         // shorter ones come first, so the last one added is the one to wait for
-        for (at, fork) in plan.forks.iter().enumerate() {
-            let mine = fork.cells.iter().any(|&at| plan.cells[at].spec.uid == spec.uid);
-            if mine {
-                taken_over = fork.steps;
-            }
-            if !mine || fork.published {
+        for &at in forks.get(spec.uid.as_str()).into_iter().flatten() {
+            let fork = &plan.forks[at];
+            taken_over = fork.steps;
+            if fork.published {
                 continue;
             }
             let mut after = after.clone();
@@ -101,6 +100,21 @@ pub(super) fn tasks(plan: &Plan) -> Vec<Task> {
         trainings.insert(spec.stages.training.clone(), job);
     }
     tasks
+}
+
+/// The shared beginnings of each run, in the plan's order.
+fn forks_by_run(plan: &Plan) -> BTreeMap<&str, Vec<usize>> {
+    let mut forks: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (at, fork) in plan.forks.iter().enumerate() {
+        for &cell in &fork.cells {
+            let of = forks.entry(plan.cells[cell].spec.uid.as_str()).or_default();
+            // cells may share a run
+            if of.last() != Some(&at) {
+                of.push(at);
+            }
+        }
+    }
+    forks
 }
 
 /// Where the jobs run and how many at a time: on the devices that are asked for, else on those of the

@@ -30,6 +30,7 @@ fn results_are_shown_compared_exported_noted_and_archived() {
     exported(&place);
     noted(&place);
     asked_wrongly(&place);
+    known_from_folders(&place);
     archived(&place);
     made_room(&place);
 }
@@ -214,6 +215,26 @@ fn asked_wrongly(place: &Place) {
     said(&ranking, 0, "did you mean the study `tiny`?");
     let whatever_case = ["runs", "--where", "state~DONE and started>2000", "--cols", "arm"];
     assert_eq!(place.succeed(&whatever_case).lines().count(), 5);
+}
+
+/// A database that nobody has updated since a run ended: its folder is asked.
+fn known_from_folders(place: &Place) {
+    let folder = place.succeed(&[
+        "query",
+        "select folder from runs where arm = 'full' and seed = 1",
+        "--format",
+        "csv",
+    ]);
+    let end = place.runs().join(folder.lines().last().unwrap()).join("end.json");
+    let text = std::fs::read(&end).unwrap();
+    std::fs::remove_file(&end).unwrap();
+    place.succeed(&["reindex"]);
+    let done = ["runs", "--where", "state=done", "--cols", "arm,state"];
+    assert_eq!(place.succeed(&done).lines().count(), 4);
+    std::fs::write(&end, text).unwrap();
+    let found = place.succeed(&done);
+    assert_eq!(found.lines().filter(|line| line.contains("done")).count(), 4, "{found}");
+    place.succeed(&["reindex"]);
 }
 
 fn archived(place: &Place) {

@@ -33,9 +33,12 @@ pub const DRAW_VERSION: u32 = 2;
 pub const FACTORS_FILE: &str = "factors.json";
 
 /// Largest height and width of a drawn photo, pixels.
-const MAX_SIDE: u32 = 2048;
+const MAX_SIDE: u32 = 1024;
 /// Smallest; below, people cannot be told apart.
 const MIN_SIDE: u32 = 16;
+
+/// Most cameras; the scene of each is held in memory.
+const MAX_CAMERAS: usize = 99;
 
 /// Draws the set that `drawn` describes into `out`: `bounding_box_train`, `query`,
 /// `bounding_box_test`, `gt_bbox` and `factors.json`. The same settings give the same bytes, on any
@@ -66,14 +69,17 @@ fn check(drawn: &Drawn, out: &Path) -> Result<(), DataError> {
     let sides = MIN_SIDE..=MAX_SIDE;
     let problem = if drawn.ids < 4 {
         Some(("`ids` is below 4", "two people to train on and two to search for are the least"))
-    } else if drawn.cameras < 2 {
-        Some(("`cameras` is below 2", "matches count only across cameras"))
+    } else if !(2..=MAX_CAMERAS).contains(&(drawn.cameras as usize)) {
+        Some((
+            "`cameras` is outside 2..=99",
+            "matches count only across cameras; use for example 4",
+        ))
     } else if drawn.photos_min < 1 || drawn.photos_min > drawn.photos_max {
         Some(("`photos_min` is 0 or above `photos_max`", "use for example 1 and 3"))
     } else if !(drawn.test_share > 0.0 && drawn.test_share < 1.0) {
         Some(("`test_share` is not between 0 and 1", "use for example 0.4"))
     } else if !(sides.contains(&drawn.height) && sides.contains(&drawn.width)) {
-        Some(("`height` or `width` is outside 16..=2048 pixels", "use for example 128 and 64"))
+        Some(("`height` or `width` is outside 16..=1024 pixels", "use for example 128 and 64"))
     } else {
         None
     };

@@ -148,6 +148,7 @@ fn impossible_settings_and_foreign_files_are_refused_with_a_reason() {
         (Drawn { photos_min: 0, ..small() }, "photos_min"),
         (Drawn { test_share: f64::NAN, ..small() }, "test_share"),
         (Drawn { width: 0, ..small() }, "width"),
+        (Drawn { cameras: 100, ..small() }, "cameras"),
     ];
     for (settings, word) in cases {
         let error = draw(&settings, folder.path(), &|_, _| {}).unwrap_err();
@@ -158,6 +159,16 @@ fn impossible_settings_and_foreign_files_are_refused_with_a_reason() {
         fs::write(folder.path().join(FACTORS_FILE), text).unwrap();
         assert!(matches!(Truth::open(folder.path()), Err(DataError::Layout { .. })), "{text}");
     }
+    // a file of a few kilobytes must not ask for gigabytes
+    let set = drawn(&small(), 2);
+    let path = set.path().join(FACTORS_FILE);
+    let mut json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    let cameras = json["cameras"].as_array_mut().unwrap();
+    *cameras = vec![cameras[0].clone(); 100];
+    fs::write(&path, json.to_string()).unwrap();
+    let error = Truth::open(set.path()).unwrap_err();
+    assert!(error.to_string().contains("100 cameras"), "{error}");
 }
 
 #[test]

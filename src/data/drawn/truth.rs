@@ -7,7 +7,7 @@ use std::{fs, io};
 use super::factors::{Factors, Shot};
 use super::render::{Rendered, backdrops, render};
 use super::scene::Backdrop;
-use super::{DRAW_VERSION, FACTORS_FILE, MAX_SIDE};
+use super::{DRAW_VERSION, FACTORS_FILE, MAX_CAMERAS, MAX_SIDE};
 use crate::data::DataError;
 use crate::data::pixels::Rgb8;
 
@@ -48,6 +48,9 @@ impl Truth {
             serde_json::from_str(&text).map_err(|error| unusable(error.to_string()))?;
         if ![factors.height, factors.width].iter().all(|side| (1..=MAX_SIDE).contains(side)) {
             return Err(unusable(format!("photos of {}x{} pixels", factors.height, factors.width)));
+        }
+        if factors.cameras.len() > MAX_CAMERAS {
+            return Err(unusable(format!("{} cameras", factors.cameras.len())));
         }
         let scenes = backdrops(&factors);
         Ok(Some(Self { path, factors, scenes }))

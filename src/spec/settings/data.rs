@@ -36,7 +36,7 @@ pub struct Drawn {
     #[schemars(range(min = 16, max = 1_024))]
     pub height: u32,
     /// Width of a photo in pixels.
-    #[schemars(range(min = 8, max = 1_024))]
+    #[schemars(range(min = 16, max = 1_024))]
     pub width: u32,
     /// Seed of everything drawn; the same seed gives the same bytes.
     pub seed: u64,

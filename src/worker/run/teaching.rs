@@ -130,7 +130,7 @@ impl Course {
         }
         let mut trainer = TeacherTrainer::new(net, vars, settings);
         let checkpoints = Checkpoints::new(folder.join("checkpoints"));
-        let (found, damaged) = checkpoints.newest()?;
+        let (found, damaged) = checkpoints.recover()?;
         for complaint in damaged {
             tracing::warn!("{complaint}");
         }

@@ -152,7 +152,7 @@ impl Session {
 
     /// Goes back to the newest whole checkpoint; `false` without one.
     fn resume(&mut self, dir: &RunDir) -> Result<bool, WorkerError> {
-        let (found, damaged) = self.checkpoints.newest()?;
+        let (found, damaged) = self.checkpoints.recover()?;
         self.complaints.extend(damaged.iter().map(ToString::to_string));
         let Some((record, tensors)) = found else { return Ok(false) };
         compute::same_class(record.device.as_deref(), self.device, &dir.checkpoints())?;

@@ -107,6 +107,9 @@ impl Record {
 /// A checkpoint whose checksum was right: its record and its tensors by name.
 pub type Whole = (Record, BTreeMap<String, Tensor>);
 
+/// The step of a checkpoint that is damaged, and how.
+pub type Damaged = (u64, CheckpointError);
+
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> CheckpointError + '_ {
     move |source| CheckpointError::Io { path: path.to_owned(), source }
 }
@@ -283,23 +286,33 @@ impl Checkpoints {
         let _ = fs::remove_file(file);
     }
 
-    /// The newest checkpoint that is whole, with the complaints about newer ones that are not.
+    /// The newest checkpoint that is whole, to go on from, with the complaints about newer ones that are not: they are removed.
     ///
     /// # Errors
     /// Where the system does not let one be read: it may be whole all the same.
-    pub fn newest(&self) -> Result<(Option<Whole>, Vec<CheckpointError>), CheckpointError> {
-        let mut complaints = Vec::new();
+    pub fn recover(&self) -> Result<(Option<Whole>, Vec<CheckpointError>), CheckpointError> {
+        let (newest, damaged) = self.newest()?;
+        let complaint = |(step, error)| {
+            self.forget(step);
+            error
+        };
+        Ok((newest, damaged.into_iter().map(complaint).collect()))
+    }
+
+    /// The newest checkpoint that is whole, with the steps of newer ones that are not, and why.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn newest(&self) -> Result<(Option<Whole>, Vec<Damaged>), CheckpointError> {
+        let mut damaged = Vec::new();
         for step in self.steps().into_iter().rev() {
             match read(&self.file(step)) {
-                Ok(found) => return Ok((Some(found), complaints)),
-                Err(error) if error.is_damage() => {
-                    complaints.push(error);
-                    self.forget(step);
-                }
+                Ok(found) => return Ok((Some(found), damaged)),
+                Err(error) if error.is_damage() => damaged.push((step, error)),
                 Err(error) => return Err(error),
             }
         }
-        Ok((None, complaints))
+        Ok((None, damaged))
     }
 
     /// Removes all of them, once the final weights are published.

@@ -1,6 +1,6 @@
 // Operations of libtorch's that keep less for the way back: a leaky ReLU keeps its result, which the convolution after it keeps
 // anyway, and a convolution keeps its map without the border. Their gradients are made of libtorch's operations, so they
-// have gradients of their own. The same values, to the last bit.
+// have gradients of their own. The same values, to the last bit; under autocast borders are padded, and added up, in 16 bits.
 
 #include <ATen/autocast_mode.h>
 #include <ATen/core/Tensor.h>
@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 #include "reason.h"
 

@@ -1,4 +1,4 @@
-//! One training step of DG-Net: forward, D's step, one backward pass of L_total, the optimizers'
+//! One training step of DG-Net: forward, D's step, the way back of L_total (of its id_s as early as may be), the optimizers'
 //! steps. It reads like the paper's equation 9 and is the same code for the worker and the golden
 //! numbers. It is told everything by a `StepPlan`. On a GPU its kernels are recorded once and replayed:
 //! what changes from step to step therefore reaches them through tensors alone.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use object::{Object, ObjectSection};
 
-/// Layers from the bottom; a module may import from lower ones only. The last three are the worker's crate.
+/// Layers from the bottom; a module may import from lower ones only. Those of `worker/` are another crate.
 const LAYERS: &[&[&str]] = &[
     &["spec", "stats"],
     &["data", "store", "worker/ops"],

@@ -9,4 +9,5 @@ pub mod optim;
 pub mod replay;
 pub mod step;
 pub mod teacher;
+pub mod terms;
 pub mod weights;

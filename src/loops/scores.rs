@@ -3,26 +3,81 @@
 
 /// Scores looked at together.
 const BLOCK: usize = 64;
+/// Numbers of 32 bits in a vector of the widest kind.
+const LANES: usize = 16;
+/// Places of a block's scores, with room for a last vector that is written whole.
+type Places = [u32; BLOCK + LANES];
 
 /// Appends the places of the scores that are not known to be below `low`: at or above it, or not finite.
+#[allow(unsafe_code, reason = "only some processors have the instructions")]
 pub fn not_below(scores: &[f32], low: f32, found: &mut Vec<u32>) {
-    let is_found = |score: f32| !(score < low && score > f32::NEG_INFINITY);
     let (blocks, rest) = scores.as_chunks::<BLOCK>();
-    let mut gather = |from: usize, scores: &[f32]| {
-        let (mut places, mut count) = ([0; BLOCK], 0);
-        for (at, score) in scores.iter().enumerate() {
-            places[count] = (from + at) as u32;
-            count += usize::from(is_found(*score));
+    #[cfg(target_arch = "x86_64")]
+    let is_wide = is_x86_feature_detected!("avx512f");
+    for (from, block) in (0..).step_by(BLOCK).zip(blocks) {
+        let mut places = [0; BLOCK + LANES];
+        #[cfg(target_arch = "x86_64")]
+        if is_wide {
+            // SAFETY: the processor has them
+            let count = unsafe { gather_widely(block, from, low, &mut places) };
+            found.extend_from_slice(&places[..count]);
+            continue;
         }
-        found.extend_from_slice(&places[..count]);
-    };
-    for (at, block) in blocks.iter().enumerate() {
         // most blocks of a trained network's scores end here
-        if block.iter().fold(0, |any, score| any | u32::from(is_found(*score))) != 0 {
-            gather(at * BLOCK, block);
+        if block.iter().fold(0, |any, score| any | u32::from(is_not_below(*score, low))) != 0 {
+            let count = gather(block, from, low, &mut places);
+            found.extend_from_slice(&places[..count]);
         }
     }
-    gather(scores.len() - rest.len(), rest);
+    let mut places = [0; BLOCK + LANES];
+    let count = gather(rest, (scores.len() - rest.len()) as u32, low, &mut places);
+    found.extend_from_slice(&places[..count]);
+}
+
+fn is_not_below(score: f32, low: f32) -> bool {
+    !(score < low && score > f32::NEG_INFINITY)
+}
+
+/// Writes the places of a block's scores that are not below, and returns how many there are.
+fn gather(scores: &[f32], from: u32, low: f32, places: &mut Places) -> usize {
+    let mut count = 0;
+    for (at, score) in (from..).zip(scores) {
+        places[count] = at;
+        count += usize::from(is_not_below(*score, low));
+    }
+    count
+}
+
+/// The same for sixteen at a time.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "the standard library has no safe way")]
+fn gather_widely(scores: &[f32; BLOCK], from: u32, low: f32, places: &mut Places) -> usize {
+    use std::arch::x86_64::{
+        __m512, __m512i, _CMP_GT_OQ, _CMP_LT_OQ, _mm512_add_epi32, _mm512_cmp_ps_mask,
+        _mm512_maskz_compress_epi32, _mm512_set1_epi32, _mm512_set1_ps,
+    };
+    use std::mem::transmute;
+    let mut count = 0;
+    for (part, scores) in scores.as_chunks::<LANES>().0.iter().enumerate() {
+        // SAFETY: both are 64 bytes of plain numbers
+        let scores: __m512 = unsafe { transmute(*scores) };
+        let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(scores, _mm512_set1_ps(low));
+        let known = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(scores, _mm512_set1_ps(f32::NEG_INFINITY));
+        let found = !(below & known);
+        if found != 0 {
+            let order: [i32; LANES] = std::array::from_fn(|lane| lane as i32);
+            // SAFETY: as above
+            let order: __m512i = unsafe { transmute(order) };
+            let all =
+                _mm512_add_epi32(order, _mm512_set1_epi32((from as usize + part * LANES) as i32));
+            // SAFETY: as above
+            let first: [u32; LANES] = unsafe { transmute(_mm512_maskz_compress_epi32(found, all)) };
+            places[count..count + LANES].copy_from_slice(&first);
+            count += found.count_ones() as usize;
+        }
+    }
+    count
 }
 
 /// Equal bins from one score to another: 1 to `last + 1`. What is below is in bin 0, what is above in bin `last + 2`.
@@ -52,7 +107,8 @@ impl Bins {
     #[must_use]
     pub fn of(&self, score: f32) -> usize {
         // every operation keeps the order of its results, also when it rounds
-        ((score - self.low) * self.per_unit + 1.0).clamp(0.0, (self.last + 2) as f32) as usize
+        ((score - self.low) * self.per_unit + 1.0).clamp(0.0, (self.last + 2) as f32) as i32
+            as usize
     }
 
     /// Counts the scores at `places` in their bins, but for those in bins that are `open` and those that are not
@@ -68,18 +124,23 @@ impl Bins {
         counts: &mut [u32],
         left: &mut Vec<u32>,
     ) {
-        let mut kept = [0; BLOCK];
+        let (mut own, mut bins) = ([0.0; BLOCK], [0; BLOCK]);
         for places in places.chunks(BLOCK) {
-            let mut count = 0;
-            for place in places {
-                let score = scores[*place as usize];
-                let bin = self.of(score);
-                let is_left = open[bin] | !score.is_finite();
-                counts[bin] += u32::from(!is_left);
-                kept[count] = *place;
-                count += usize::from(is_left);
+            for (own, place) in own.iter_mut().zip(places) {
+                *own = scores[*place as usize];
             }
-            left.extend_from_slice(&kept[..count]);
+            for (bin, score) in bins.iter_mut().zip(&own) {
+                *bin = self.of(*score) as u32;
+            }
+            for ((place, score), bin) in places.iter().zip(&own).zip(&bins) {
+                let bin = *bin as usize;
+                // rare, so that the processor foresees it
+                if open[bin] | !score.is_finite() {
+                    left.push(*place);
+                } else {
+                    counts[bin] += 1;
+                }
+            }
         }
     }
 }
@@ -103,6 +164,26 @@ mod tests {
         found.clear();
         not_below(&scores, f32::NEG_INFINITY, &mut found);
         assert_eq!(found.len(), 200);
+    }
+
+    #[test]
+    fn any_block_is_gathered_alike() {
+        let mut state = 1_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            match state >> 29 {
+                0 => f32::NAN,
+                1 => f32::NEG_INFINITY,
+                _ => (state >> 16) as f32 / 65536.0,
+            }
+        };
+        for low in [f32::NEG_INFINITY, 0.0, 0.5, 2.0, f32::NAN] {
+            let scores: Vec<f32> = (0..10 * BLOCK + 9).map(|_| next()).collect();
+            let mut found = Vec::new();
+            not_below(&scores, low, &mut found);
+            let places = (0..).zip(&scores).filter(|(_, score)| is_not_below(**score, low));
+            assert_eq!(found, places.map(|(at, _)| at).collect::<Vec<u32>>(), "{low}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const LANES: usize = 16;
 const WIDE: usize = 2 * LANES;
 /// Queries multiplied at once: the sums of a block and those of all blocks, 16 vectors each, nearly fit into the 32
 /// registers. More would be fewer loads, but as fast or slower, and there would be more zeros in the last tile.
-const TALL: usize = 8;
+pub const TALL: usize = 8;
 /// Panels that a thread takes at once; at 1024 features they fill a quarter of its second cache.
 const TAKEN: usize = 4;
 
@@ -81,6 +81,12 @@ impl Whole {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// No finite row, as given or in whole numbers, is longer.
+    #[must_use]
+    pub fn longest(&self) -> f64 {
+        self.longest
     }
 
     /// How far a finite one of the [`products`] of a row with the rows of `others` may be from that of the rows as

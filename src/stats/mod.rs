@@ -11,6 +11,7 @@ pub mod paired;
 pub mod pareto;
 pub mod places;
 pub mod pruning;
+pub mod quick;
 pub mod ranking;
 pub mod rerank;
 pub mod resample;

@@ -26,41 +26,83 @@ pub fn rounded(scores: impl Iterator<Item = f64>) -> (Vec<f32>, f64) {
     (scores, margin)
 }
 
+/// Where a query's matches stand in the gallery, as far as it is known.
+pub struct Places {
+    /// Exact scores and photos, best first.
+    matches: Vec<(f64, u32)>,
+    /// Photos that stand before match k, but not before match k - 1.
+    ahead: Vec<usize>,
+    /// Photos of which it is not known before which match they stand, ascending.
+    open: Vec<u32>,
+}
+
+impl Places {
+    /// As far as rough scores tell.
+    #[must_use]
+    pub fn new(row: &Row<'_>, query: Label, gallery: &Gallery) -> Self {
+        let (matches, junk) = gallery.matches_and_junk(query);
+        let exact = |at: u32| (comparable((row.exact)(at as usize)), at);
+        let mut matches: Vec<(f64, u32)> = matches.into_iter().map(exact).collect();
+        matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+        let mut places = Self { ahead: vec![0; matches.len() + 1], matches, open: Vec::new() };
+        if !places.matches.is_empty() {
+            let mut open = candidates(row, &places.matches, &junk, &mut places.ahead);
+            open.retain(|at| !gallery.is_match_or_junk(query, *at));
+            let rough: Vec<f32> = open.iter().map(|at| row.rough[*at as usize]).collect();
+            places.open = open;
+            places.settle(&rough, row.margin);
+        }
+        places
+    }
+
+    /// The photos of which it is not known before which match they stand, ascending.
+    #[must_use]
+    pub fn open(&self) -> &[u32] {
+        &self.open
+    }
+
+    /// Closes the open photos whose scores tell. One that is not finite says nothing.
+    ///
+    /// # Shapes
+    /// `scores`: one an open photo, at most `margin` off.
+    pub fn settle(&mut self, scores: &[f32], margin: f64) {
+        let mut scores = scores.iter();
+        self.open.retain(|_| {
+            let score = scores.next().map_or(f64::NAN, |score| f64::from(*score));
+            let before = self.matches.partition_point(|(other, _)| *other >= score - margin);
+            let is_settled = before == 0 || self.matches[before - 1].0 > score + margin;
+            // without a margin or a number there is nothing to compare
+            let is_settled = is_settled && score.is_finite() && margin.is_finite();
+            self.ahead[before] += usize::from(is_settled);
+            !is_settled
+        });
+    }
+
+    /// The ranks of the matches, ascending from 0, by the exact scores of the photos that are still open.
+    #[must_use]
+    pub fn ranks(&self, exact: &dyn Fn(usize) -> f64) -> Vec<usize> {
+        let mut ahead = self.ahead.clone();
+        for at in &self.open {
+            let own = comparable(exact(*at as usize));
+            let is_before =
+                |(score, other): &(f64, u32)| own.total_cmp(score).then(other.cmp(at)).is_lt();
+            ahead[self.matches.partition_point(is_before)] += 1;
+        }
+        let mut passed = 0;
+        let ranks = ahead.iter().take(self.matches.len()).enumerate().map(|(place, ahead)| {
+            passed += ahead;
+            passed + place
+        });
+        ranks.collect()
+    }
+}
+
 /// Ranks, ascending from 0, of a query's matches in the gallery. Junk (label -1, or the query's person under
 /// the query's camera) is left out first. Equal scores keep the gallery's order; a score that is not a
 /// number stands behind all others.
 #[must_use]
 pub fn places(row: &Row<'_>, query: Label, gallery: &Gallery) -> Vec<usize> {
-    let (matches, junk) = gallery.matches_and_junk(query);
-    if matches.is_empty() {
-        return Vec::new();
-    }
-    let exact = |at: u32| comparable((row.exact)(at as usize));
-    let mut matches: Vec<(f64, u32)> = matches.into_iter().map(|at| (exact(at), at)).collect();
-    matches.sort_by(|(left, _), (right, _)| right.total_cmp(left));
-    // photos that stand before match k, but not before match k - 1
-    let mut ahead = vec![0; matches.len() + 1];
-    let mut near = candidates(row, &matches, &junk, &mut ahead);
-    near.retain(|at| !gallery.is_match_or_junk(query, *at));
-    for at in near {
-        let rough = f64::from(row.rough[at as usize]);
-        let mut before = matches.partition_point(|(score, _)| *score >= rough - row.margin);
-        let is_settled = before == 0 || matches[before - 1].0 > rough + row.margin;
-        // without a margin or a number there is nothing to compare, so nothing is settled
-        if !is_settled || !rough.is_finite() || !row.margin.is_finite() {
-            let own = exact(at);
-            before = matches.partition_point(|(score, other)| {
-                own.total_cmp(score).then(other.cmp(&at)).is_lt()
-            });
-        }
-        ahead[before] += 1;
-    }
-    let mut passed = 0;
-    let ranks = ahead.iter().take(matches.len()).enumerate().map(|(place, ahead)| {
-        passed += ahead;
-        passed + place
-    });
-    ranks.collect()
+    Places::new(row, query, gallery).ranks(row.exact)
 }
 
 /// Adds the photos to `ahead` whose bins settle where they stand, but for matches and `junk`; returns others that
@@ -159,6 +201,12 @@ mod tests {
             let of = |at: usize| exact[at];
             let row = Row { rough: rough.as_slice(), margin, exact: &of };
             prop_assert_eq!(&places(&row, QUERY, &gallery), &sorted);
+            let mut closer = Places::new(&row, QUERY, &gallery);
+            let scores: Vec<f32> = closer.open().iter().map(|at| exact[*at as usize] as f32).collect();
+            let open = closer.open().len();
+            closer.settle(&scores, 6e-7);
+            prop_assert!(closer.open().len() <= open);
+            prop_assert_eq!(&closer.ranks(&of), &sorted);
             let (rough, margin) = rounded(exact.iter().copied());
             let known = Row { rough: &rough, margin, exact: &of };
             prop_assert_eq!(places(&known, QUERY, &gallery), sorted);

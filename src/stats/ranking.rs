@@ -1,10 +1,8 @@
 //! Ranking a gallery for queries by the Market-1501 protocol, on rows of scores: average
 //! precisions, CMC, mINP. Where the scores come from is not known here; where matches stand among them is
-//! found by `places`.
+//! found by `places`, and scores that are known roughly are handled by `quick`.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,39 +42,6 @@ pub fn rank_row(row: &Row<'_>, query: Label, gallery: &Gallery) -> Option<Ranked
     of_hits(&places(row, query, gallery))
 }
 
-/// The photos of one camera of the gallery.
-struct Camera {
-    name: u32,
-    photos: Vec<u32>,
-    own: Gallery,
-}
-
-impl Camera {
-    fn all(gallery: &[Label]) -> Vec<Self> {
-        let mut cameras: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (label, at) in gallery.iter().zip(0..) {
-            cameras.entry(label.camera).or_default().push(at);
-        }
-        let camera = |(name, photos): (u32, Vec<u32>)| {
-            let labels = photos.iter().map(|at| gallery[*at as usize]).collect();
-            Self { name, photos, own: Gallery::new(labels) }
-        };
-        cameras.into_iter().map(camera).collect()
-    }
-}
-
-/// As [`rank_row`], for each camera of the gallery alone: the camera, and how its photos were ranked.
-/// Cameras without a true match are left out.
-fn rank_by_camera(row: &Row<'_>, query: Label, cameras: &[Camera]) -> Vec<(u32, Ranked)> {
-    let rank = |Camera { name, photos, own }: &Camera| {
-        let rough: Vec<f32> = photos.iter().map(|at| row.rough[*at as usize]).collect();
-        let exact = |at: usize| (row.exact)(photos[at] as usize);
-        let row = Row { rough: &rough, margin: row.margin, exact: &exact };
-        Some((*name, rank_row(&row, query, own)?))
-    };
-    cameras.iter().filter_map(rank).collect()
-}
-
 /// How queries of one camera found their persons among the photos of another.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CameraPair {
@@ -91,41 +56,6 @@ pub struct CameraPair {
     /// Mean trapezoidal average precision.
     #[serde(rename = "mAP")]
     pub map: f64,
-}
-
-/// Every pair of cameras with a usable query, by query camera, then gallery camera.
-#[must_use]
-pub fn camera_pairs(
-    queries: &[Label],
-    gallery: &[Label],
-    threads: usize,
-    rough: &RoughScores<'_>,
-    scores: &dyn Scores,
-) -> Vec<CameraPair> {
-    let cameras = Camera::all(gallery);
-    let rank = |rough: &[f32], at: usize| {
-        let exact = |photo| scores.exact(at, photo);
-        let row = Row { rough, margin: scores.margin(at), exact: &exact };
-        rank_by_camera(&row, queries[at], &cameras)
-    };
-    let ranked = in_tiles([queries.len(), gallery.len()], threads, rough, &rank);
-    let mut pairs: BTreeMap<(u32, u32), Vec<Ranked>> = BTreeMap::new();
-    for (query, cameras) in queries.iter().zip(ranked) {
-        for (camera, ranked) in cameras {
-            pairs.entry((query.camera, camera)).or_default().push(ranked);
-        }
-    }
-    let pair = |((query_camera, gallery_camera), ranked): (_, Vec<Ranked>)| {
-        let ranking = Ranking { queries: ranked.into_iter().map(Some).collect() };
-        CameraPair {
-            query_camera,
-            gallery_camera,
-            queries: ranking.valid_queries(),
-            rank1: ranking.rank(1),
-            map: ranking.map(),
-        }
-    };
-    pairs.into_iter().map(pair).collect()
 }
 
 /// The gallery without junk by descending score, as [`rank`] sees it: indices of photos.
@@ -154,7 +84,7 @@ pub fn spread(values: &[Option<f64>], count: usize) -> Vec<usize> {
 }
 
 /// The numbers of one query from the ranks of its matches, ascending from 0.
-fn of_hits(hits: &[usize]) -> Option<Ranked> {
+pub(super) fn of_hits(hits: &[usize]) -> Option<Ranked> {
     let (first, last) = (*hits.first()?, *hits.last()?);
     let (mut trapezoid, mut standard) = (0.0, 0.0);
     for (before, &rank) in hits.iter().enumerate() {
@@ -245,67 +175,6 @@ pub fn rank_all(
     Ranking { queries }
 }
 
-/// Scores of queries with gallery photos, for which there is also a quick and rough way.
-pub trait Scores: Sync {
-    /// How far a rough score of a query may be from the exact one.
-    fn margin(&self, query: usize) -> f64;
-    /// The exact score, which alone decides.
-    fn exact(&self, query: usize, photo: usize) -> f64;
-}
-
-/// How far a product of two features in 32 bits may be from the exact one, by the `lengths` of both: each is
-/// rounded, and so is a sum of `dims` products in any order (Higham, Accuracy and Stability of Numerical
-/// Algorithms, 3.1, and Cauchy-Schwarz); numbers too small for 32 bits are lost.
-#[must_use]
-pub fn product_margin(dims: usize, [one, other]: [f64; 2]) -> f64 {
-    let roundings = (dims + 4) as f64 * f64::from(f32::EPSILON) / 2.0;
-    let lost = dims as f64 * (one + other + 1.0) * f64::from(f32::MIN_POSITIVE);
-    roundings / (1.0 - roundings) * one * other + lost
-}
-
-/// Writes rough scores of the queries from a given one on with every gallery photo, row by row, until the
-/// slice is full.
-pub type RoughScores<'a> = dyn Fn(usize, &mut [f32]) + 'a;
-
-/// As [`rank_all`], with rough scores for most of it. The result is that of the exact scores.
-#[must_use]
-pub fn rank_quickly(
-    queries: &[Label],
-    gallery: &[Label],
-    threads: usize,
-    rough: &RoughScores<'_>,
-    scores: &dyn Scores,
-) -> Ranking {
-    let labels = Gallery::new(gallery.to_vec());
-    let rank = |rough: &[f32], at: usize| {
-        let exact = |photo| scores.exact(at, photo);
-        rank_row(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], &labels)
-    };
-    Ranking { queries: in_tiles([queries.len(), gallery.len()], threads, rough, &rank) }
-}
-
-/// Rough scores held at once: 32 MiB.
-const TILE: usize = 8 << 20;
-
-/// `of(rough scores, i)` for every query i in order, on `threads` threads, a tile of rough scores at a time.
-pub(super) fn in_tiles<T: Send>(
-    [queries, photos]: [usize; 2],
-    threads: usize,
-    rough: &RoughScores<'_>,
-    of: &(dyn Fn(&[f32], usize) -> T + Sync),
-) -> Vec<T> {
-    let height = (TILE / photos.max(1)).clamp(1, queries.max(1));
-    let mut tile = vec![0.0_f32; height * photos];
-    let mut all = Vec::with_capacity(queries);
-    for from in (0..queries).step_by(height) {
-        let rows = height.min(queries - from);
-        rough(from, &mut tile[..rows * photos]);
-        let row = |at: usize| &tile[at * photos..(at + 1) * photos];
-        all.extend(in_parallel(rows, threads, || (), |(), at| of(row(at), from + at)));
-    }
-    all
-}
-
 /// `of(scratch, i)` for i in `0..count` in order, on `threads` threads with a scratch each.
 pub(super) fn in_parallel<S, T: Send>(
     count: usize,
@@ -314,28 +183,29 @@ pub(super) fn in_parallel<S, T: Send>(
     of: impl Fn(&mut S, usize) -> T + Sync,
 ) -> Vec<T> {
     let next = AtomicUsize::new(0);
-    let (sender, receiver) = mpsc::channel();
-    let mut slots: Vec<Option<T>> = Vec::new();
-    slots.resize_with(count, || None);
-    std::thread::scope(|scope| {
-        for _ in 0..threads.clamp(1, count.max(1)) {
-            let (sender, next, scratch, of) = (sender.clone(), &next, &scratch, &of);
-            scope.spawn(move || {
-                let mut scratch = scratch();
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= count || sender.send((at, of(&mut scratch, at))).is_err() {
-                        break;
-                    }
-                }
-            });
+    let run = || {
+        let (mut scratch, mut own) = (scratch(), Vec::new());
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= count {
+                break own;
+            }
+            own.push((at, of(&mut scratch, at)));
         }
-        drop(sender);
-        for (at, result) in receiver {
-            slots[at] = Some(result);
+    };
+    let mut all = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.min(count)).map(|_| scope.spawn(run)).collect();
+        let mut all = run();
+        for other in others {
+            match other.join() {
+                Ok(own) => all.extend(own),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
         }
+        all
     });
-    slots.into_iter().flatten().collect()
+    all.sort_unstable_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, result)| result).collect()
 }
 
 #[cfg(test)]
@@ -406,62 +276,6 @@ mod tests {
         assert_eq!(rank(&[f64::NAN, -9.0, 0.5], QUERY, &gallery).unwrap().first_hit, 2);
         assert_eq!(rank(&[0.0, -0.0, -1.0], QUERY, &gallery).unwrap().first_hit, 2);
         assert_eq!(rank(&[f64::NAN; 3], QUERY, &gallery).unwrap().first_hit, 2);
-    }
-
-    /// The same scores for every query, known within a hundredth.
-    struct Same<'a>(&'a [f64]);
-
-    impl Same<'_> {
-        fn rough(&self, from: usize, rows: &mut [f32]) {
-            for (at, row) in rows.chunks_exact_mut(self.0.len()).enumerate() {
-                for (rough, score) in row.iter_mut().zip(self.0) {
-                    *rough = (score + 0.009 * f64::from((from + at) as i32 % 3 - 1)) as f32;
-                }
-            }
-        }
-    }
-
-    impl Scores for Same<'_> {
-        fn margin(&self, _: usize) -> f64 {
-            0.01
-        }
-
-        fn exact(&self, _: usize, photo: usize) -> f64 {
-            self.0[photo]
-        }
-    }
-
-    #[test]
-    fn queries_that_need_several_tiles_are_all_ranked() {
-        let gallery = labels(&[(3, 2), (7, 2), (4, 2)]).repeat(TILE / 12);
-        let scores: Vec<f64> = (0..gallery.len()).map(|at| (at * 17 % 101) as f64).collect();
-        let queries = labels(&[(7, 1), (3, 1), (9, 1)]).repeat(3);
-        let same = Same(&scores);
-        let rough = |from, rows: &mut [f32]| same.rough(from, rows);
-        let ranking = rank_quickly(&queries, &gallery, 2, &rough, &same);
-        let each: Vec<_> = queries.iter().map(|query| rank(&scores, *query, &gallery)).collect();
-        assert_eq!(ranking.queries, each);
-    }
-
-    #[test]
-    fn cameras_are_ranked_alone_and_pairs_average_over_their_queries() {
-        let gallery = labels(&[(3, 2), (7, 2), (7, 1), (0, 3), (7, 3), (3, 3), (-1, 3)]);
-        let scores = [0.9, 0.8, 0.99, 0.7, 0.6, 0.1, 1.0];
-        let (rough, margin) = rounded(scores.iter().copied());
-        let row = Row { rough: &rough, margin, exact: &|at| scores[at] };
-        let cameras = rank_by_camera(&row, QUERY, &Camera::all(&gallery));
-        let found: Vec<_> = cameras.iter().map(|(camera, r)| (*camera, r.first_hit)).collect();
-        // camera 1 is the query's own; under 2 one other photo is nearer, under 3 one distractor
-        assert_eq!(found, [(2, 2), (3, 2)]);
-        let queries = labels(&[(7, 1), (3, 1), (9, 1)]);
-        let same = Same(&scores);
-        let rough = |from, rows: &mut [f32]| same.rough(from, rows);
-        let pairs = camera_pairs(&queries, &gallery, 2, &rough, &same);
-        let [second, third] = pairs.as_slice() else { panic!("{pairs:?}") };
-        assert_eq!((second.query_camera, second.gallery_camera, second.queries), (1, 2, 2));
-        assert_eq!(second.rank1, 0.5, "person 3 comes first under camera 2, person 7 does not");
-        assert_eq!((third.gallery_camera, third.queries, third.rank1), (3, 2, 0.0));
-        assert!(second.map > third.map);
     }
 
     #[test]

@@ -5,9 +5,8 @@
 use dgnet_loops::products::Number;
 
 use super::places::{Row, rounded};
-use super::ranking::{
-    Gallery, Label, Ranking, RoughScores, in_parallel, in_tiles, product_margin, rank_row,
-};
+use super::quick::{RoughScores, in_tiles, product_margin};
+use super::ranking::{Gallery, Label, Ranking, in_parallel, rank_row};
 
 /// Settings of the re-ranking.
 #[derive(Debug, Clone, Copy, PartialEq)]

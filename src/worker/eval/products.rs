@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use dgnet::stats::ranking::{RoughScores, Scores, product_margin};
-use dgnet_loops::products::Number;
+use dgnet::stats::quick::{RoughScores, Scores, product_margin, rounded_margin};
+use dgnet_loops::products::{Number, Pair, Rows, near, near_roundings};
 use dgnet_loops::whole::{self, Whole};
 use tch::{Kind, Tensor};
 
@@ -16,6 +16,8 @@ pub trait Real: Number + Sync + tch::kind::Element {
     const IS_WIDE: bool;
     /// Numbers in 32 bits.
     fn narrow(numbers: &[Self]) -> Cow<'_, [f32]>;
+    /// The same numbers, where they are of 32 bits.
+    fn as_narrow(numbers: &[Self]) -> Option<&[f32]>;
 }
 
 impl Real for f32 {
@@ -23,12 +25,18 @@ impl Real for f32 {
     fn narrow(numbers: &[Self]) -> Cow<'_, [f32]> {
         numbers.into()
     }
+    fn as_narrow(numbers: &[Self]) -> Option<&[f32]> {
+        Some(numbers)
+    }
 }
 
 impl Real for f64 {
     const IS_WIDE: bool = true;
     fn narrow(numbers: &[Self]) -> Cow<'_, [f32]> {
         numbers.iter().map(|number| *number as f32).collect()
+    }
+    fn as_narrow(_: &[Self]) -> Option<&[f32]> {
+        None
     }
 }
 
@@ -40,7 +48,7 @@ pub(super) struct Products<'a, T> {
     threads: usize,
     /// Both in whole numbers, where the processor multiplies those faster.
     whole: Option<[Whole; 2]>,
-    /// The largest norm of a gallery feature, where features in 32 bits are rounded.
+    /// No gallery feature has a larger norm.
     longest: f64,
 }
 
@@ -50,16 +58,15 @@ impl<'a, T: Real> Products<'a, T> {
     pub(super) fn new(queries: &'a [T], gallery: &'a [T], dims: usize, threads: usize) -> Self {
         let rows = |features| Whole::of(&T::narrow(features), dims, threads);
         let is_whole = dims > 0 && whole::is_available();
-        let norms = gallery.chunks_exact(dims.max(1)).map(|row| T::dot(row, row).sqrt());
-        let longest = || norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max);
-        Self {
-            queries,
-            gallery,
-            dims,
-            threads,
-            whole: is_whole.then(|| [rows(queries), rows(gallery)]),
-            longest: if is_whole && !T::IS_WIDE { 0.0 } else { longest() },
-        }
+        let whole = is_whole.then(|| [rows(queries), rows(gallery)]);
+        let longest = match &whole {
+            Some([_, gallery]) if !T::IS_WIDE => gallery.longest(),
+            _ => {
+                let norms = gallery.chunks_exact(dims.max(1)).map(|row| T::dot(row, row).sqrt());
+                norms.filter(|norm| norm.is_finite()).fold(0.0, f64::max)
+            }
+        };
+        Self { queries, gallery, dims, threads, whole, longest }
     }
 
     /// All products, roughly: no finite one is farther off than [`Scores::margin`].
@@ -75,15 +82,21 @@ impl<'a, T: Real> Products<'a, T> {
     fn query(&self, at: usize) -> &'a [T] {
         &self.queries[at * self.dims..(at + 1) * self.dims]
     }
+
+    fn photo(&self, at: usize) -> &'a [T] {
+        &self.gallery[at * self.dims..(at + 1) * self.dims]
+    }
+
+    /// The largest norms: of a query, and of all photos.
+    fn lengths(&self, query: usize) -> [f64; 2] {
+        [T::dot(self.query(query), self.query(query)).sqrt(), self.longest]
+    }
 }
 
 impl<T: Real> Scores for Products<'_, T> {
     fn margin(&self, query: usize) -> f64 {
         let of_whole = |[queries, gallery]: &[Whole; 2]| queries.margin(query, gallery);
-        let of_32_bits = || {
-            let length = T::dot(self.query(query), self.query(query)).sqrt();
-            product_margin(self.dims, [length, self.longest])
-        };
+        let of_32_bits = || product_margin(self.dims, self.lengths(query));
         match &self.whole {
             Some(whole) if !T::IS_WIDE => of_whole(whole),
             // whole numbers of numbers that were narrowed
@@ -92,8 +105,19 @@ impl<T: Real> Scores for Products<'_, T> {
         }
     }
 
+    fn closer_margin(&self, query: usize) -> Option<f64> {
+        let margin = || rounded_margin(self.dims, near_roundings(self.dims), self.lengths(query));
+        (!T::IS_WIDE).then(margin)
+    }
+
+    fn closer(&self, pairs: &[Pair]) -> Vec<f32> {
+        let rows = T::as_narrow(self.queries).zip(T::as_narrow(self.gallery));
+        let near = |(queries, gallery)| near(&Rows { queries, gallery, dims: self.dims }, pairs);
+        rows.map(near).unwrap_or_default()
+    }
+
     fn exact(&self, query: usize, photo: usize) -> f64 {
-        T::dot(self.query(query), &self.gallery[photo * self.dims..(photo + 1) * self.dims])
+        T::dot(self.query(query), self.photo(photo))
     }
 }
 

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use dgnet::stats::quick::{camera_pairs, rank_quickly};
 pub use dgnet::stats::ranking::{CameraPair, Label, Ranked, Ranking};
-use dgnet::stats::ranking::{camera_pairs, rank_quickly};
 use dgnet::stats::rerank::{Rerank, Reranker};
 
 pub use super::products::Real;

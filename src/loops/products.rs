@@ -99,7 +99,8 @@ impl<'a> Rows<'a> {
 const NARROW_LANES: usize = 64;
 
 /// Roundings, each of them of half the distance between 1 and the next number, that a term of [`near`] goes through: the
-/// product, the additions to one sum, the last features' included, and those of the sums.
+/// product, the additions to one sum, the last features' included, and those of the sums. The first addition, to zero, rounds
+/// nothing: that spare one pays for the roundings in 64 bits of what it is compared with.
 #[must_use]
 pub fn near_roundings(dims: usize) -> usize {
     1 + dims.div_ceil(NARROW_LANES) + NARROW_LANES.ilog2() as usize
@@ -132,16 +133,19 @@ fn near_sum(left: &[f32], right: &[f32], add: impl Fn(f32, f32, f32) -> f32) -> 
 /// Asks for a row that is needed soon.
 #[inline]
 #[allow(unsafe_code, reason = "the standard library has no safe way")]
+#[cfg(target_arch = "x86_64")]
 fn fetch(row: &[f32]) {
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
     /// Numbers that come from memory together.
     const LINE: usize = 16;
-    #[cfg(target_arch = "x86_64")]
     for line in row.chunks(LINE) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
         // SAFETY: every processor of this kind has it, and nothing is read
         unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
     }
 }
+
+#[cfg(not(target_arch = "x86_64"))]
+fn fetch(_: &[f32]) {}
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
@@ -159,7 +163,7 @@ fn near_plainly(left: &[f32], right: &[f32]) -> f32 {
     near_sum(left, right, |left, right, sum| sum + left * right)
 }
 
-/// The products of some pairs of rows in 32 bits, in vectors as wide as the processor's: each term is off by
+/// The products of some pairs of rows in 32 bits, in vectors as wide as the processor's: each term goes through
 /// [`near_roundings`] at most.
 ///
 /// # Panics
@@ -231,6 +235,22 @@ mod tests {
                 }
             }
             assert!(near(&rows, &[]).is_empty());
+        }
+    }
+
+    #[test]
+    fn the_roundings_of_near_products_are_counted_tightly() {
+        // all but the first of each sum are lost, in the same direction
+        let dims = 1024;
+        let photo: Vec<f32> =
+            (0..dims).map(|at| if at < NARROW_LANES { 1.0 } else { f32::EPSILON / 2.0 }).collect();
+        let query = vec![1.0; dims];
+        let exact = f32::dot(&query, &photo);
+        let bound = near_roundings(dims) as f64 * f64::from(f32::EPSILON) / 2.0 * exact;
+        let rows = Rows { queries: &query, gallery: &photo, dims };
+        for product in [near(&rows, &[[0, 0]])[0], near_plainly(&query, &photo)] {
+            let gap = (f64::from(product) - exact).abs();
+            assert!(gap <= bound && gap > bound / 2.0, "{gap}, {bound}");
         }
     }
 }

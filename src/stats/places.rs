@@ -51,6 +51,8 @@ impl Places {
             let rough: Vec<f32> = open.iter().map(|at| row.rough[*at as usize]).collect();
             places.open = open;
             places.settle(&rough, row.margin);
+            // it had room for the whole gallery, and may wait for long
+            places.open.shrink_to_fit();
         }
         places
     }
@@ -59,6 +61,12 @@ impl Places {
     #[must_use]
     pub fn open(&self) -> &[u32] {
         &self.open
+    }
+
+    /// Numbers of 32 bits that it takes while it waits.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.open.len() + 6 * self.matches.len()
     }
 
     /// Closes the open photos whose scores tell. One that is not finite says nothing.

@@ -17,7 +17,7 @@ pub trait Scores: Sync {
     fn margin(&self, query: usize) -> f64;
     /// How far a closer score of a query may be from the exact one; `None` where there are no closer scores.
     fn closer_margin(&self, query: usize) -> Option<f64>;
-    /// Scores that take less than the exact ones and are nearer to them than the rough ones.
+    /// Scores that take less than the exact ones, one a pair in their order; one that is not finite says nothing.
     fn closer(&self, pairs: &[Pair]) -> Vec<f32>;
     /// The exact score, which alone decides.
     fn exact(&self, query: usize, photo: usize) -> f64;
@@ -52,12 +52,24 @@ pub fn rank_quickly(
     rough: &RoughScores<'_>,
     scores: &dyn Scores,
 ) -> Ranking {
+    rank_in_parts(queries, gallery, threads, rough, scores, HELD)
+}
+
+/// As [`rank_quickly`]; queries wait for closer scores until they hold as many numbers.
+fn rank_in_parts(
+    queries: &[Label],
+    gallery: &[Label],
+    threads: usize,
+    rough: &RoughScores<'_>,
+    scores: &dyn Scores,
+    most: usize,
+) -> Ranking {
     let labels = Gallery::new(gallery.to_vec());
     let places = |rough: &[f32], at: usize| {
         let exact = |photo| scores.exact(at, photo);
         Places::new(&Row { rough, margin: scores.margin(at), exact: &exact }, queries[at], &labels)
     };
-    let (mut ranked, mut waiting, mut open) = (Vec::with_capacity(queries.len()), Vec::new(), 0);
+    let (mut ranked, mut waiting, mut held) = (Vec::with_capacity(queries.len()), Vec::new(), 0);
     let mut close = |waiting: Vec<Places>| {
         let from = ranked.len();
         let waiting = settle_closer(waiting, from, gallery.len(), threads, scores);
@@ -68,22 +80,27 @@ pub fn rank_quickly(
         ranked.extend(in_parallel(waiting.len(), threads, || (), |(), at| rank(at)));
     };
     tiles([queries.len(), gallery.len()], threads, rough, &places, &mut |tile| {
-        open += tile.iter().map(|places| places.open().len()).sum::<usize>();
+        held += tile.iter().map(Places::held).sum::<usize>();
         waiting.extend(tile);
-        if open >= OPEN {
+        if held >= most {
             close(std::mem::take(&mut waiting));
-            open = 0;
+            held = 0;
         }
     });
     close(waiting);
     Ranking { queries: ranked }
 }
 
-/// Photos left open that wait for closer scores: 32 MiB of pairs. The more, the more often a photo's features are needed
-/// while they are at hand.
-const OPEN: usize = 4 << 20;
+/// Numbers of 32 bits, most of them photos left open, that wait for closer scores, and what the last tile adds. The more, the more
+/// often a photo's features are needed while they are at hand.
+const HELD: usize = 4 << 20;
 /// Photos whose features are at hand together: half of a common second cache, of 1,024 features each.
 const AT_HAND: usize = 128;
+
+/// `None` where closer scores would tell nothing.
+fn closer_margin(scores: &dyn Scores, query: usize) -> Option<f64> {
+    scores.closer_margin(query).filter(|margin| margin.is_finite())
+}
 
 /// Closes what closer scores tell of the photos left open by queries from a given one on. Pairs are scored by blocks of photos,
 /// since each row comes from memory otherwise.
@@ -96,7 +113,7 @@ fn settle_closer(
 ) -> Vec<Places> {
     let mut blocks: Vec<Vec<Pair>> = vec![Vec::new(); photos.div_ceil(AT_HAND)];
     for (query, places) in (from..).zip(&waiting) {
-        if scores.closer_margin(query).is_some() {
+        if closer_margin(scores, query).is_some() {
             for photo in places.open() {
                 blocks[*photo as usize / AT_HAND].push([query as u32, *photo]);
             }
@@ -106,7 +123,7 @@ fn settle_closer(
     let mut closer = in_parallel(blocks.len(), threads, || (), |(), at| closer(at));
     // a query's photos are in ascending order, and so are a block's queries
     for (query, places) in (from..).zip(&mut waiting) {
-        if let Some(margin) = scores.closer_margin(query) {
+        if let Some(margin) = closer_margin(scores, query) {
             let score = |photo: &u32| closer[*photo as usize / AT_HAND].next().unwrap_or(f32::NAN);
             let scores: Vec<f32> = places.open().iter().map(score).collect();
             places.settle(&scores, margin);
@@ -183,7 +200,7 @@ fn rank_by_camera(row: &Row<'_>, query: Label, cameras: &[Camera]) -> Vec<(u32, 
     cameras.iter().filter_map(rank).collect()
 }
 
-/// Rough scores held at once: 32 MiB.
+/// Rough scores held at once, about: 32 MiB.
 const TILE: usize = 8 << 20;
 
 /// `of(rough scores, i)` for every query i in order, on `threads` threads, a tile of rough scores at a time.
@@ -270,6 +287,51 @@ mod tests {
         let ranking = rank_quickly(&queries, &gallery, 2, &rough, &same);
         let each: Vec<_> = queries.iter().map(|query| rank(&scores, *query, &gallery)).collect();
         assert_eq!(ranking.queries, each);
+    }
+
+    #[test]
+    fn queries_that_wait_for_others_are_ranked_as_if_alone() {
+        /// Scores that differ by query and photo.
+        struct Each(usize);
+        impl Each {
+            fn score(&self, query: usize, photo: usize) -> f64 {
+                ((query * 7919 + photo * 104_729) % self.0) as f64 / self.0 as f64
+            }
+        }
+        impl Scores for Each {
+            fn margin(&self, _: usize) -> f64 {
+                0.05
+            }
+            fn closer_margin(&self, query: usize) -> Option<f64> {
+                [Some(1e-4), None, Some(f64::NAN), Some(1e-3)][query % 4]
+            }
+            fn closer(&self, pairs: &[Pair]) -> Vec<f32> {
+                let score = |[query, photo]: &Pair| self.score(*query as usize, *photo as usize);
+                pairs.iter().map(|pair| (score(pair) + 9e-5) as f32).collect()
+            }
+            fn exact(&self, query: usize, photo: usize) -> f64 {
+                self.score(query, photo)
+            }
+        }
+        let label = |at: usize| Label { person: at as i64 % 23, camera: at as u32 % 3 };
+        let gallery: Vec<Label> = (0..50_000).map(label).collect();
+        let queries: Vec<Label> = (0..400).map(|at| Label { camera: 9, ..label(at) }).collect();
+        let each = Each(100_003);
+        let rough = |from: usize, rows: &mut [f32]| {
+            for (at, row) in rows.chunks_exact_mut(gallery.len()).enumerate() {
+                for (photo, rough) in row.iter_mut().enumerate() {
+                    *rough = (each.score(from + at, photo) + 0.049) as f32;
+                }
+            }
+        };
+        let rank = |most| rank_in_parts(&queries, &gallery, 2, &rough, &each, most).queries;
+        let fill = |query: usize, row: &mut [f64]| {
+            for (photo, score) in row.iter_mut().enumerate() {
+                *score = each.score(query, photo);
+            }
+        };
+        let all = crate::stats::ranking::rank_all(&queries, &gallery, 2, &fill).queries;
+        assert!(rank(1) == all && rank(usize::MAX) == all);
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) struct Products<'a, T> {
     threads: usize,
     /// Both in whole numbers, where the processor multiplies those faster.
     whole: Option<[Whole; 2]>,
-    /// No gallery feature has a larger norm.
+    /// No finite gallery feature has a larger norm.
     longest: f64,
 }
 
@@ -87,7 +87,7 @@ impl<'a, T: Real> Products<'a, T> {
         &self.gallery[at * self.dims..(at + 1) * self.dims]
     }
 
-    /// The largest norms: of a query, and of all photos.
+    /// The norm of a query, and the largest of all finite photos.
     fn lengths(&self, query: usize) -> [f64; 2] {
         [T::dot(self.query(query), self.query(query)).sqrt(), self.longest]
     }

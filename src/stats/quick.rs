@@ -1,6 +1,6 @@
 //! Ranking a gallery for many queries where there is a quick and rough way to all scores: a tile of queries at a time
-//! roughly, then closer scores of photos that this left open, and exact ones of those that are open still. The result is that
-//! of the exact scores. What is measured on a ranking is `ranking`'s, and which photos stay open is `places`'s.
+//! roughly, then closer scores of photos that this left open, and exact ones of those that are open still; and the same camera by
+//! camera. The result is that of the exact scores. What is measured on a ranking is `ranking`'s, and which photos stay open is `places`'s.
 
 use std::collections::BTreeMap;
 
